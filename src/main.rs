@@ -1,0 +1,3 @@
+//! The `vpn-core` command.
+
+fn main() {}

@@ -1,0 +1,197 @@
+//! A rendered config: made once per change, kept as bytes, served as those bytes.
+
+use std::{fmt, ops::Range};
+
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// SHA-256 of a config's content, without its revision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConfigHash(pub [u8; 32]);
+
+impl fmt::Display for ConfigHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConfigHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigHash({self})")
+    }
+}
+
+/// What the renderer makes of the catalogue for one node: three JSON objects in canonical form (keys sorted), and what had to be
+/// left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// `clientMap`.
+    pub client_map: String,
+    /// `mtprotoClientMap`.
+    pub mtproto_client_map: String,
+    /// `services`.
+    pub services: String,
+    /// Rows that were left out.
+    pub problems: Vec<ConfigProblem>,
+}
+
+impl Rendered {
+    /// The hash that decides whether the revision moves.
+    pub fn hash(&self) -> ConfigHash {
+        let mut hash = Sha256::new();
+        for part in [&self.client_map, &self.mtproto_client_map, &self.services] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        ConfigHash(hash.finalize().into())
+    }
+}
+
+/// A catalogue row that was left out of a config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConfigProblem {
+    /// Its table.
+    pub table: &'static str,
+    /// Its id.
+    pub id: i64,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A config under its revision, as bytes that are ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    revision: i64,
+    hash: ConfigHash,
+    body: Bytes,
+    parts: [Range<usize>; 3],
+    problems: Vec<ConfigProblem>,
+}
+
+impl NodeConfig {
+    /// Puts a rendered config under a revision.
+    pub fn new(revision: i64, rendered: Rendered) -> Self {
+        let hash = rendered.hash();
+        let Rendered {
+            client_map,
+            mtproto_client_map,
+            services,
+            problems,
+        } = rendered;
+        let mut body = format!("{{\"revision\":{revision}");
+        let mut part = |name: &str, json: &str| {
+            body.push_str(",\"");
+            body.push_str(name);
+            body.push_str("\":");
+            let start = body.len();
+            body.push_str(json);
+            start..body.len()
+        };
+        let parts = [
+            part("clientMap", &client_map),
+            part("mtprotoClientMap", &mtproto_client_map),
+            part("services", &services),
+        ];
+        body.push('}');
+        Self {
+            revision,
+            hash,
+            body: Bytes::from(body),
+            parts,
+            problems,
+        }
+    }
+
+    /// The same content under another revision.
+    pub fn with_revision(&self, revision: i64) -> Self {
+        let [client_map, mtproto_client_map, services] = self.parts.clone().map(|part| self.text(part).to_owned());
+        Self::new(
+            revision,
+            Rendered {
+                client_map,
+                mtproto_client_map,
+                services,
+                problems: self.problems.clone(),
+            },
+        )
+    }
+
+    /// The revision.
+    pub const fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// The hash of the content.
+    pub const fn hash(&self) -> ConfigHash {
+        self.hash
+    }
+
+    /// The whole as one JSON object.
+    pub fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    /// The HTTP entity tag: one config, one tag.
+    pub fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.revision, &self.hash.to_string()[..16])
+    }
+
+    /// `clientMap` as JSON.
+    pub fn client_map(&self) -> &str {
+        self.text(self.parts[0].clone())
+    }
+
+    /// `mtprotoClientMap` as JSON.
+    pub fn mtproto_client_map(&self) -> &str {
+        self.text(self.parts[1].clone())
+    }
+
+    /// `services` as JSON.
+    pub fn services(&self) -> &str {
+        self.text(self.parts[2].clone())
+    }
+
+    /// The catalogue rows that were left out.
+    pub fn problems(&self) -> &[ConfigProblem] {
+        &self.problems
+    }
+
+    fn text(&self, part: Range<usize>) -> &str {
+        std::str::from_utf8(&self.body[part]).expect("made from text")
+    }
+}
+
+impl fmt::Debug for NodeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeConfig")
+            .field("revision", &self.revision)
+            .field("hash", &self.hash)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_is_the_parts_under_a_revision() {
+        let rendered = Rendered {
+            client_map: r#"{"1":2}"#.to_owned(),
+            mtproto_client_map: "{}".to_owned(),
+            services: r#"{"xray":{}}"#.to_owned(),
+            problems: Vec::new(),
+        };
+        let config = NodeConfig::new(4, rendered);
+        assert_eq!(
+            config.body(),
+            r#"{"revision":4,"clientMap":{"1":2},"mtprotoClientMap":{},"services":{"xray":{}}}"#
+        );
+        let later = config.with_revision(5);
+        assert_eq!((later.revision(), later.hash()), (5, config.hash()));
+        assert_eq!(later.services(), r#"{"xray":{}}"#);
+        assert_ne!(later.etag(), config.etag());
+    }
+}

@@ -1,0 +1,4 @@
+//! Core against real parts: one binary, one subject a module.
+
+mod journal;
+mod store;
