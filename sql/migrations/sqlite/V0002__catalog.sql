@@ -1,0 +1,130 @@
+-- What configs are made of. A panel may own these tables; the checks here keep out only what could not be read back. Everything
+-- else that is wrong with a row is for the renderer, which leaves that row out alone.
+
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'disabled')),
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+    updated_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
+) STRICT;
+
+-- No index on the counters: every flush changes them.
+CREATE TABLE subscriptions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'expired', 'limited')),
+    starts_at INTEGER,
+    expires_at INTEGER,
+    traffic_limit_bytes INTEGER,
+    traffic_bytes_up INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_up >= 0),
+    traffic_bytes_down INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_down >= 0),
+    -- Up and down together, times the node's traffic_multiplier, since period_started_at: what the limit is held against.
+    period_bytes INTEGER NOT NULL DEFAULT 0,
+    period_started_at INTEGER,
+    reset_strategy TEXT NOT NULL DEFAULT 'none',
+    last_reset_at INTEGER,
+    max_ips INTEGER,
+    rate_up_bps INTEGER,
+    rate_down_bps INTEGER,
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
+) STRICT;
+
+CREATE INDEX subscriptions_by_user ON subscriptions (user_id);
+
+CREATE TABLE links (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    token TEXT NOT NULL UNIQUE DEFAULT (lower(hex(randomblob(16)))),
+    name TEXT NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    revoked_at INTEGER,
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
+) STRICT;
+
+CREATE INDEX links_by_user ON links (user_id);
+
+CREATE TABLE subscription_links (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid TEXT NOT NULL UNIQUE,
+    link_id INTEGER NOT NULL REFERENCES links (id),
+    subscription_id INTEGER REFERENCES subscriptions (id),
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    created_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
+    UNIQUE (link_id, subscription_id)
+) STRICT;
+
+CREATE INDEX subscription_links_by_subscription ON subscription_links (subscription_id);
+
+CREATE TABLE node_protocols (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id INTEGER NOT NULL REFERENCES nodes (id),
+    protocol TEXT NOT NULL CHECK (
+        protocol IN ('vless', 'vmess', 'trojan', 'shadowsocks', 'hysteria', 'wireguard', 'socks', 'http', 'mtproto')
+    ),
+    -- NULL: the renderer makes one.
+    tag TEXT,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    listen TEXT NOT NULL DEFAULT '0.0.0.0',
+    port INTEGER NOT NULL,
+    network TEXT NOT NULL DEFAULT 'raw',
+    security TEXT NOT NULL DEFAULT 'none',
+    flow TEXT NOT NULL DEFAULT '',
+    settings TEXT NOT NULL DEFAULT '{}',
+    stream_settings TEXT NOT NULL DEFAULT '{}',
+    sniffing TEXT NOT NULL DEFAULT 'null',
+    public_host TEXT,
+    public_port INTEGER,
+    position INTEGER NOT NULL DEFAULT 0,
+    traffic_bytes_up INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_up >= 0),
+    traffic_bytes_down INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_down >= 0),
+    deleted_at INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX node_protocols_by_tag ON node_protocols (node_id, tag) WHERE deleted_at IS NULL;
+
+CREATE TABLE node_protocol_links (
+    proto_id INTEGER NOT NULL REFERENCES node_protocols (id),
+    ls_id INTEGER NOT NULL REFERENCES subscription_links (id),
+    PRIMARY KEY (proto_id, ls_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX node_protocol_links_by_ls ON node_protocol_links (ls_id);
+
+CREATE TABLE node_outbounds (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id INTEGER NOT NULL REFERENCES nodes (id),
+    tag TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    config TEXT NOT NULL DEFAULT '{}',
+    -- `direct` and `block` have -2 and -1, so that an outbound without a position never becomes the default route.
+    position INTEGER NOT NULL DEFAULT 0,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    traffic_bytes_up INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_up >= 0),
+    traffic_bytes_down INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_down >= 0),
+    deleted_at INTEGER,
+    UNIQUE (node_id, tag)
+) STRICT;
+
+CREATE TABLE node_routing_rules (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id INTEGER NOT NULL REFERENCES nodes (id),
+    position INTEGER NOT NULL DEFAULT 0,
+    rule TEXT NOT NULL,
+    outbound_id INTEGER REFERENCES node_outbounds (id),
+    balancer_tag TEXT,
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    CHECK ((outbound_id IS NULL) <> (balancer_tag IS NULL))
+) STRICT;
+
+CREATE INDEX node_routing_rules_by_node ON node_routing_rules (node_id);
+CREATE INDEX node_routing_rules_by_outbound ON node_routing_rules (outbound_id);
+
+CREATE TABLE node_balancers (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node_id INTEGER NOT NULL REFERENCES nodes (id),
+    tag TEXT NOT NULL,
+    config TEXT NOT NULL DEFAULT '{}',
+    UNIQUE (node_id, tag)
+) STRICT;
