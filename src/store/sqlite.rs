@@ -1,1 +1,267 @@
-//! SQLite.
+//! The embedded store: one `SQLite` file. One thread writes and one reads, so that no look-up waits for a flush.
+
+mod admin;
+mod asking;
+mod catalog;
+mod codes;
+mod commit;
+mod connection;
+mod counting;
+mod fault;
+mod import;
+mod keys;
+mod migrate;
+mod nodes;
+mod values;
+mod worker;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use rusqlite::Transaction;
+
+use self::{
+    asking::answering,
+    codes::Request,
+    connection::{Line, Purpose},
+    fault::Fault,
+    worker::Worker,
+};
+use super::{
+    AuditRow, Batch, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow, RejectedTable, Store, StoreError,
+    Totals,
+};
+use crate::model::{
+    CodeId, JournalId, KeyId, NodeId, Position, Time, TokenId,
+    catalog::CatalogImport,
+    node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
+    node_config::ConfigHash,
+    secrets::{AdminToken, NewToken, SecretHash},
+};
+
+/// A store in one file. Clones share its threads; several processes may open the file.
+#[derive(Clone)]
+pub struct SqliteStore {
+    writer: Worker,
+    reader: Worker,
+}
+
+impl SqliteStore {
+    /// Opens the file, and makes it if it is missing. The schema is another matter: [`Store::migrate`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let line = |purpose| Line::open(path, purpose).map_err(Fault::into_store_error);
+        // The writer first: it makes the file what the reader expects.
+        let (writing, reading) = (line(Purpose::Write)?, line(Purpose::Read)?);
+        Ok(Self {
+            writer: Worker::start("store-write", writing)?,
+            reader: Worker::start("store-read", reading)?,
+        })
+    }
+
+    /// The one door to a change: a transaction under the write lock, all or nothing.
+    async fn write<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer.transact(name, work).await
+    }
+
+    /// The one door to a look-up: a transaction that sees one moment.
+    async fn read<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reader.transact(name, work).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        self.writer.with("migrate", migrate::migrate).await
+    }
+
+    async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        self.read("pending_migrations", |tx| migrate::pending(tx)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read("ping", |tx| {
+            Ok(tx.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?)
+        })
+        .await
+    }
+
+    async fn load_fleet(&self) -> Result<Fleet, StoreError> {
+        self.read("load_fleet", |tx| catalog::fleet(tx)).await
+    }
+
+    async fn catalog_seq(&self) -> Result<i64, StoreError> {
+        self.read("catalog_seq", |tx| catalog::seq(tx)).await
+    }
+
+    async fn find_key(&self, hash: SecretHash) -> Result<Option<NodeKey>, StoreError> {
+        self.read("find_key", move |tx| keys::find(tx, hash)).await
+    }
+
+    async fn register(&self, registration: Registration<'_>) -> Result<RegisterOutcome, StoreError> {
+        let Registration {
+            code,
+            identity,
+            at,
+            issue_key,
+        } = registration;
+        let request = Request { code, identity, at };
+        answering(issue_key, |questions| {
+            self.write("register", move |tx| codes::register(tx, &request, &questions))
+        })
+        .await
+    }
+
+    async fn mark_keys_used(&self, used: &[(SecretHash, Time)]) -> Result<(), StoreError> {
+        let used = used.to_vec();
+        self.write("mark_keys_used", move |tx| keys::mark_used(tx, &used)).await
+    }
+
+    async fn save_states(&self, at: Time, states: &[(NodeId, StoredState)]) -> Result<(), StoreError> {
+        let states = states.to_vec();
+        self.write("save_states", move |tx| nodes::save_states(tx, at, &states))
+            .await
+    }
+
+    async fn settle_revision(&self, node: NodeId, hash: ConfigHash, above: i64) -> Result<Option<i64>, StoreError> {
+        self.write("settle_revision", move |tx| {
+            nodes::settle_revision(tx, node, hash, above)
+        })
+        .await
+    }
+
+    async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {
+        self.write("raise_revision", move |tx| nodes::raise_revision(tx, node, reported))
+            .await
+    }
+
+    async fn watermark(&self, journal: JournalId) -> Result<Option<Position>, StoreError> {
+        self.read("watermark", move |tx| commit::watermark(tx, journal)).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
+        self.write("commit", move |tx| commit::commit(tx, batch)).await
+    }
+
+    async fn patch_node(
+        &self,
+        id: NodeId,
+        patch: NodePatch,
+        if_version: Option<i64>,
+        by: &Change,
+    ) -> Result<PatchOutcome, StoreError> {
+        let by = by.clone();
+        self.write("patch_node", move |tx| nodes::patch(tx, id, &patch, if_version, &by))
+            .await
+    }
+
+    async fn delete_node(&self, id: NodeId, by: &Change) -> Result<bool, StoreError> {
+        let by = by.clone();
+        self.write("delete_node", move |tx| nodes::delete(tx, id, &by)).await
+    }
+
+    async fn node_errors(&self, node: NodeId, page: Page) -> Result<Vec<NodeErrorRow>, StoreError> {
+        self.read("node_errors", move |tx| nodes::errors(tx, node, page)).await
+    }
+
+    async fn node_keys(&self, node: NodeId) -> Result<Vec<NodeKey>, StoreError> {
+        self.read("node_keys", move |tx| keys::of_node(tx, node)).await
+    }
+
+    async fn add_key(
+        &self,
+        node: NodeId,
+        issue: &(dyn Fn(NodeId) -> SecretHash + Send + Sync),
+        by: &Change,
+    ) -> Result<Option<NodeKey>, StoreError> {
+        let by = by.clone();
+        answering(issue, |questions| {
+            self.write("add_key", move |tx| keys::add(tx, node, &questions, &by))
+        })
+        .await
+    }
+
+    async fn revoke_key(&self, node: NodeId, key: KeyId, by: &Change) -> Result<Option<NodeKey>, StoreError> {
+        let by = by.clone();
+        self.write("revoke_key", move |tx| keys::revoke(tx, node, key, &by))
+            .await
+    }
+
+    async fn create_code(&self, code: NewCode, by: &Change) -> Result<Option<RegistrationCode>, StoreError> {
+        let by = by.clone();
+        self.write("create_code", move |tx| codes::create(tx, &code, &by)).await
+    }
+
+    async fn codes(&self, page: Page) -> Result<Vec<RegistrationCode>, StoreError> {
+        self.read("codes", move |tx| codes::list(tx, page)).await
+    }
+
+    async fn code(&self, id: CodeId) -> Result<Option<RegistrationCode>, StoreError> {
+        self.read("code", move |tx| codes::find(tx, id)).await
+    }
+
+    async fn delete_code(&self, id: CodeId, by: &Change) -> Result<bool, StoreError> {
+        let by = by.clone();
+        self.write("delete_code", move |tx| codes::delete(tx, id, &by)).await
+    }
+
+    async fn create_token(&self, token: NewToken, by: &Change) -> Result<AdminToken, StoreError> {
+        let by = by.clone();
+        self.write("create_token", move |tx| admin::create_token(tx, &token, &by))
+            .await
+    }
+
+    async fn tokens(&self, page: Page) -> Result<Vec<AdminToken>, StoreError> {
+        self.read("tokens", move |tx| admin::tokens(tx, page)).await
+    }
+
+    async fn use_token(&self, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, StoreError> {
+        let found = self
+            .read("find_token", move |tx| admin::find_token(tx, hash, at))
+            .await?;
+        let Some(mut token) = found else {
+            return Ok(None);
+        };
+        let minute = at.minute();
+        if token.last_used_at.is_none_or(|noted| noted < minute) {
+            // A full disk must not lock the admins out: the note is a courtesy, and the next call tries again.
+            let note = self.write("note_token_use", move |tx| admin::note_token_use(tx, token.id, minute));
+            match note.await {
+                Ok(()) => token.last_used_at = Some(minute),
+                Err(error) => tracing::warn!(token = %token.id, %error, "the use of an admin token is not noted"),
+            }
+        }
+        Ok(Some(token))
+    }
+
+    async fn delete_token(&self, id: TokenId, by: &Change) -> Result<bool, StoreError> {
+        let by = by.clone();
+        self.write("delete_token", move |tx| admin::delete_token(tx, id, &by))
+            .await
+    }
+
+    async fn rejected(&self, what: RejectedTable, page: Page) -> Result<Vec<RejectedRow>, StoreError> {
+        self.read("rejected", move |tx| admin::rejected(tx, what, page)).await
+    }
+
+    async fn audit(&self, page: Page) -> Result<Vec<AuditRow>, StoreError> {
+        self.read("audit", move |tx| admin::audit_rows(tx, page)).await
+    }
+
+    async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {
+        let (import, by) = (import.clone(), by.clone());
+        self.write("import", move |tx| import::import(tx, &import, &by)).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.read("totals", |tx| counting::totals(tx)).await
+    }
+}

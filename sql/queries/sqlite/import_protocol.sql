@@ -1,0 +1,37 @@
+INSERT INTO node_protocols (
+    id,
+    node_id,
+    protocol,
+    tag,
+    enabled,
+    listen,
+    port,
+    network,
+    security,
+    flow,
+    settings,
+    stream_settings,
+    sniffing,
+    public_host,
+    public_port,
+    position,
+    deleted_at
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+ON CONFLICT (id) DO UPDATE SET
+    node_id = excluded.node_id,
+    protocol = excluded.protocol,
+    tag = excluded.tag,
+    enabled = excluded.enabled,
+    listen = excluded.listen,
+    port = excluded.port,
+    network = excluded.network,
+    security = excluded.security,
+    flow = excluded.flow,
+    settings = excluded.settings,
+    stream_settings = excluded.stream_settings,
+    sniffing = excluded.sniffing,
+    public_host = excluded.public_host,
+    public_port = excluded.public_port,
+    position = excluded.position,
+    deleted_at = excluded.deleted_at

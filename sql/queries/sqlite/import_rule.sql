@@ -1,0 +1,8 @@
+INSERT INTO node_routing_rules (id, node_id, position, rule, outbound_id, enabled)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (id) DO UPDATE SET
+    node_id = excluded.node_id,
+    position = excluded.position,
+    rule = excluded.rule,
+    outbound_id = excluded.outbound_id,
+    enabled = excluded.enabled

@@ -1,0 +1,8 @@
+INSERT INTO subscriptions (id, user_id, status, starts_at, expires_at, traffic_limit_bytes, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (id) DO UPDATE SET
+    user_id = excluded.user_id,
+    status = excluded.status,
+    starts_at = excluded.starts_at,
+    expires_at = excluded.expires_at,
+    traffic_limit_bytes = excluded.traffic_limit_bytes

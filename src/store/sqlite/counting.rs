@@ -1,0 +1,222 @@
+//! What a batch came to, written down: rows of their own, and growth of counters.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
+
+use super::{fault::Fault, values::Text};
+use crate::{
+    model::{
+        NodeId, SubscriptionId, Time,
+        entry::{NodeFailure, Rejected, ReportKind},
+        fold::{Bytes, Fold, SyncReport},
+        session::SessionRow,
+    },
+    store::Totals,
+};
+
+/// Errors that are kept of each node.
+const ERRORS_KEPT: i64 = 100;
+
+/// Writes everything; gives how many sums did not fit a column.
+pub(super) fn write(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+    let mut saturated = write_usage(transaction, fold)?;
+    saturated += grow_subscriptions(transaction, fold)?;
+    saturated += grow_protocols(transaction, fold)?;
+    saturated += grow_outbounds(transaction, fold)?;
+    write_sessions(transaction, &fold.sessions)?;
+    write_rejected(transaction, &fold.rejected)?;
+    write_errors(transaction, &fold.errors)?;
+    write_sync(transaction, &fold.sync)?;
+    Ok(saturated)
+}
+
+fn write_usage(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+    let mut saturated = 0;
+    let mut insert = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/usage_insert.sql"))?;
+    for (key, bytes) in &fold.usage {
+        let (up, down) = bytes.saturated();
+        saturated += u64::from(i128::from(up) != bytes.up) + u64::from(i128::from(down) != bytes.down);
+        insert.execute(params![
+            key.node,
+            key.user,
+            key.subscription,
+            key.protocol,
+            key.minute,
+            up,
+            down
+        ])?;
+    }
+    Ok(saturated)
+}
+
+fn grow_subscriptions(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+    let weighed = weigh(transaction, fold)?;
+    let sql = include_str!("../../../sql/queries/sqlite/subscription_grow.sql");
+    fold.subscriptions.iter().try_fold(0, |saturated, (id, bytes)| {
+        let (up, down) = bytes.saturated();
+        let period = weighed.get(id).copied().unwrap_or(0);
+        Ok(saturated + grow(transaction, sql, params![id, up, down, period])?)
+    })
+}
+
+fn grow_protocols(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+    let sql = include_str!("../../../sql/queries/sqlite/protocol_grow.sql");
+    fold.protocols.iter().try_fold(0, |saturated, (id, bytes)| {
+        let (up, down) = bytes.saturated();
+        Ok(saturated + grow(transaction, sql, params![id, up, down])?)
+    })
+}
+
+fn grow_outbounds(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+    let sql = include_str!("../../../sql/queries/sqlite/outbound_grow.sql");
+    fold.outbounds.iter().try_fold(0, |saturated, ((node, tag), bytes)| {
+        let (up, down) = bytes.saturated();
+        Ok(saturated + grow(transaction, sql, params![node, tag, up, down])?)
+    })
+}
+
+/// Runs a growth; gives how many of its two columns are now held at 2^63-1 although they should have grown past it. A
+/// counter of something that is not there does not grow.
+fn grow(transaction: &Connection, sql: &str, parameters: impl Params) -> Result<u64, Fault> {
+    let held = transaction
+        .prepare_cached(sql)?
+        .query_row(parameters, |row| row.get::<_, u32>(0))
+        .optional()?;
+    Ok(u64::from(held.unwrap_or(0)))
+}
+
+/// What the batch counts for each quota: up and down together, times the multiplier of the node they went through.
+fn weigh(connection: &Connection, fold: &Fold) -> Result<BTreeMap<SubscriptionId, i64>, Fault> {
+    let mut sums: BTreeMap<(NodeId, SubscriptionId), i128> = BTreeMap::new();
+    for (key, Bytes { up, down }) in &fold.usage {
+        if let Some(subscription) = key.subscription {
+            *sums.entry((key.node, subscription)).or_default() += up + down;
+        }
+    }
+    let mut multiplier = connection.prepare_cached("SELECT traffic_multiplier FROM nodes WHERE id = ?1")?;
+    let mut weighed: BTreeMap<SubscriptionId, i64> = BTreeMap::new();
+    for ((node, subscription), sum) in sums {
+        let factor = multiplier.query_row([node], |row| row.get(0)).optional()?;
+        let total = weighed.entry(subscription).or_default();
+        *total = total.saturating_add(times(sum, factor.unwrap_or(1.0)));
+    }
+    Ok(weighed)
+}
+
+fn times(bytes: i128, factor: f64) -> i64 {
+    // The usual factor loses no byte.
+    if factor.to_bits() == 1.0_f64.to_bits() {
+        return i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a weight need not be exact above 2^53 bytes a batch, and the cast back saturates"
+    )]
+    let weighed = (bytes as f64 * factor).round() as i64;
+    weighed
+}
+
+fn write_sessions(transaction: &Connection, sessions: &[(NodeId, SessionRow)]) -> Result<(), Fault> {
+    let mut insert = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/session_insert.sql"))?;
+    for (node, row) in sessions {
+        insert.execute(params![
+            node,
+            row.user,
+            row.protocol,
+            row.event_type,
+            row.occurred_at,
+            row.ip.map(Text)
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_rejected(transaction: &Connection, rejected: &[(NodeId, ReportKind, Time, Rejected)]) -> Result<(), Fault> {
+    let insert_into = |table: &str| {
+        format!("INSERT INTO {table} (node_id, kind, reason, item, received_at) VALUES (?1, ?2, ?3, ?4, ?5)")
+    };
+    let mut usage = transaction.prepare_cached(&insert_into("usage_rejected"))?;
+    let mut events = transaction.prepare_cached(&insert_into("events_rejected"))?;
+    for (node, kind, at, item) in rejected {
+        let insert = match kind {
+            ReportKind::Usage | ReportKind::OutboundUsage => &mut usage,
+            ReportKind::SessionEvents => &mut events,
+        };
+        insert.execute(params![node, Text(kind), item.reason, item.item_json, at])?;
+    }
+    Ok(())
+}
+
+fn write_errors(transaction: &Connection, errors: &[(NodeId, Time, NodeFailure)]) -> Result<(), Fault> {
+    let mut insert = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/node_error_insert.sql"))?;
+    let mut trim = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/node_errors_trim.sql"))?;
+    for (node, at, failure) in errors {
+        insert.execute(params![
+            node,
+            failure.revision,
+            failure.message,
+            failure.code,
+            failure.details_json,
+            at
+        ])?;
+        trim.execute(params![node, ERRORS_KEPT])?;
+    }
+    Ok(())
+}
+
+fn write_sync(transaction: &Connection, sync: &BTreeMap<NodeId, (Time, SyncReport)>) -> Result<(), Fault> {
+    let mut applied = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/node_applied.sql"))?;
+    let mut failed = transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/node_failed.sql"))?;
+    for (node, (at, report)) in sync {
+        match report {
+            SyncReport::Applied(revision) => applied.execute(params![node, at, revision])?,
+            SyncReport::Failed => failed.execute(params![node, at])?,
+        };
+    }
+    Ok(())
+}
+
+/// The bytes that are counted. Summed in halves of 32 bits, since a sum of saturated columns leaves 64.
+pub(super) fn totals(connection: &Connection) -> Result<Totals, Fault> {
+    let both = |table: &str, columns: [&str; 2]| -> Result<(i64, i64), Fault> {
+        Ok((sum(connection, table, columns[0])?, sum(connection, table, columns[1])?))
+    };
+    let counters = ["traffic_bytes_up", "traffic_bytes_down"];
+    let (usage_up, usage_down) = both("usage_minutes", ["bytes_up", "bytes_down"])?;
+    let (subscriptions_up, subscriptions_down) = both("subscriptions", counters)?;
+    let (outbounds_up, outbounds_down) = both("node_outbounds", counters)?;
+    let session_events = connection.query_row("SELECT count(*) FROM session_events", [], |row| row.get(0))?;
+    Ok(Totals {
+        usage_up,
+        usage_down,
+        subscriptions_up,
+        subscriptions_down,
+        outbounds_up,
+        outbounds_down,
+        session_events,
+    })
+}
+
+fn sum(connection: &Connection, table: &str, column: &str) -> Result<i64, Fault> {
+    let sql = format!("SELECT coalesce(sum({column} >> 32), 0), coalesce(sum({column} & 4294967295), 0) FROM {table}");
+    let (high, low): (i64, i64) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let whole = (i128::from(high) << 32) + i128::from(low);
+    Ok(i64::try_from(whole).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_saturate_and_one_is_exact() {
+        let large = (1_i128 << 53) + 1;
+        assert_eq!(i128::from(times(large, 1.0)), large);
+        assert_eq!(times(10, 1.5), 15);
+        assert_eq!(times(10, 0.0), 0);
+        assert_eq!(times(i128::from(i64::MAX), 2.0), i64::MAX);
+        assert_eq!(times(i128::MAX, 1.0), i64::MAX);
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong inside a transaction, and what the outside hears of it.
+
+use rusqlite::{Error, ErrorCode};
+
+use crate::store::StoreError;
+
+/// Why a piece of work stopped; its transaction is rolled back.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The database said no.
+    Sqlite(Error),
+    /// We said no.
+    Store(StoreError),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Fault {
+    /// A value of the caller's that can't be taken.
+    pub(super) fn refused(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Store(StoreError::Refused {
+            field: field.into(),
+            message: message.into(),
+        })
+    }
+
+    /// If this is a broken constraint on a column, names that column as a field of the caller's `row`
+    /// (`subscriptionLinks[3]`; "" = the fields stand alone).
+    pub(super) fn blame(self, row: &str) -> Self {
+        let Self::Sqlite(Error::SqliteFailure(_, Some(text))) = &self else {
+            return self;
+        };
+        let Some((column, message)) = broken_constraint(text) else {
+            return self;
+        };
+        let field = camel_case(column);
+        Self::refused(
+            if row.is_empty() {
+                field
+            } else {
+                format!("{row}.{field}")
+            },
+            message,
+        )
+    }
+
+    /// Whether the connection must be thrown away: what it believes of the file may no longer hold.
+    pub(super) fn breaks_connection(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::FileLockingProtocolFailed
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::InternalMalfunction
+            )
+        )
+    }
+
+    /// What the outside hears.
+    pub(super) fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Sqlite(error) if is_away(&error) => StoreError::Away(error.to_string()),
+            Self::Sqlite(error) => StoreError::Broken(error.to_string()),
+        }
+    }
+}
+
+/// Whether the same call may work later: the file is held, full, gone or out of reach.
+pub(super) fn is_away(error: &Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::FileLockingProtocolFailed
+        )
+    )
+}
+
+/// The column that a constraint is about, and what is wrong with it. `SQLite` lists all columns of a unique key: the last
+/// is the one that a caller chose (`node_outbounds.node_id, node_outbounds.tag`).
+fn broken_constraint(text: &str) -> Option<(&str, &'static str)> {
+    let (columns, message) = if let Some(columns) = text.strip_prefix("UNIQUE constraint failed: ") {
+        (columns, "is taken")
+    } else if let Some(columns) = text.strip_prefix("NOT NULL constraint failed: ") {
+        (columns, "is missing")
+    } else {
+        return None;
+    };
+    let last = columns.rsplit(", ").next()?;
+    last.split_once('.').map(|(_, column)| (column, message))
+}
+
+fn camel_case(column: &str) -> String {
+    let mut upper = false;
+    column
+        .chars()
+        .filter_map(|letter| {
+            if letter == '_' {
+                upper = true;
+                return None;
+            }
+            let letter = if upper { letter.to_ascii_uppercase() } else { letter };
+            upper = false;
+            Some(letter)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constraint_names_the_field() {
+        assert_eq!(
+            broken_constraint("UNIQUE constraint failed: node_outbounds.node_id, node_outbounds.tag"),
+            Some(("tag", "is taken"))
+        );
+        assert_eq!(
+            broken_constraint("NOT NULL constraint failed: nodes.traffic_multiplier"),
+            Some(("traffic_multiplier", "is missing"))
+        );
+        assert_eq!(broken_constraint("FOREIGN KEY constraint failed"), None);
+        assert_eq!(camel_case("traffic_multiplier"), "trafficMultiplier");
+    }
+}
