@@ -188,7 +188,10 @@ fn settle(disk: &dyn Disk, surveyed: &mut Surveyed, heads: Vec<(u64, Headed)>) {
             )
         });
         // The very first segment begins with the very first position, whatever is left of it.
-        let first = told.or_else(|| (index == 0 && limit.is_some()).then_some(Position(1)));
+        let first = match told {
+            _ if good.is_none() && index == 0 && (told.is_some() || limit.is_some()) => Some(Position(1)),
+            told => told,
+        };
         match first {
             Some(first) => surveyed.segments.push(SurveyedSegment {
                 path: head.path,
