@@ -1,0 +1,92 @@
+//! What is done about damage: said once, counted, and the file kept for people to look at.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use metrics::counter;
+
+use super::{
+    disk::{Disk, write_all},
+    layout::QUARANTINED,
+};
+
+/// How many files are kept: 64 segments of 16 MiB are 1 GiB. Damage beyond that is still said and counted.
+const FILES_MAX: usize = 64;
+
+/// Reports damage, and keeps what was damaged.
+#[derive(Debug)]
+pub(super) struct Quarantine {
+    /// The journal's directory: what is kept there outlives the generation.
+    dir: PathBuf,
+    lost: AtomicU64,
+}
+
+impl Quarantine {
+    pub const fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// How many records were lost to damage that was found since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Counts records that were lost.
+    pub fn count(&self, lost: u64) {
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        counter!("core_journal_damaged_records_total").increment(lost);
+    }
+
+    /// Says that a file is damaged, and keeps it under a second name: a sealed file is never changed, so the name is as good as a
+    /// copy, and costs no room as long as the segment is there.
+    pub fn report(&self, disk: &dyn Disk, path: &Path, lost: u64, what: &str) {
+        tracing::error!(file = %path.display(), lost, what, "a file of the journal is damaged; what is whole in it still counts");
+        self.count(lost);
+        if let Err(error) = self.keep(path, "", |kept| disk.link(path, kept)) {
+            tracing::error!(file = %path.display(), %error, "the damaged file could not be kept for a look");
+        }
+    }
+
+    /// Says that whole records follow the bad one that ends a torn segment, and keeps a copy of those bytes, since they are about to be
+    /// cut off.
+    pub fn keep_tail(&self, disk: &dyn Disk, path: &Path, tail: &[u8]) -> io::Result<()> {
+        tracing::error!(
+            file = %path.display(),
+            bytes = tail.len(),
+            "whole records follow the bad one at which this segment of the journal ends: a crash in the middle of a write, or damage"
+        );
+        self.keep(path, ".tail", |kept| {
+            let file = disk.allocate(kept, tail.len() as u64)?;
+            write_all(&*file, tail, 0)?;
+            file.sync_data()
+        })
+    }
+
+    /// Keeps it as `<generation>.<file>.quarantined` beside the generations.
+    fn keep(&self, path: &Path, what: &str, keep: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        let name = |path: Option<&Path>| Some(path?.file_name()?.to_str()?.to_owned());
+        let (generation, file) = name(path.parent())
+            .zip(name(Some(path)))
+            .ok_or(io::ErrorKind::InvalidFilename)?;
+        let kept = self.dir.join(format!("{generation}.{file}{what}{QUARANTINED}"));
+        if kept.exists() {
+            return Ok(());
+        }
+        if self.files() >= FILES_MAX {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        keep(&kept)
+    }
+
+    fn files(&self) -> usize {
+        let Ok(entries) = self.dir.read_dir() else { return 0 };
+        let quarantined = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.ends_with(QUARANTINED));
+        entries.flatten().filter(|entry| quarantined(entry.file_name())).count()
+    }
+}
