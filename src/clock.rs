@@ -56,6 +56,24 @@ impl Clock {
     }
 }
 
+/// Measures how long something took: for metrics, never for decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        #[allow(clippy::disallowed_methods, reason = "this is the clock")]
+        let now = std::time::Instant::now();
+        Self(now)
+    }
+
+    /// How long it has been.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")

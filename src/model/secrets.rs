@@ -1,9 +1,12 @@
 //! Keys, codes and tokens: how they are made, what their text looks like, and the hash that alone is kept.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -29,12 +32,12 @@ impl fmt::Debug for SecretHash {
 
 /// A new key for a node: `core_node_<id>_<43 base64url>_<crc32>`, 256 random bits.
 pub fn new_node_key(node: NodeId) -> SecretString {
-    sealed(format!("core_node_{node}_{}", random_text::<32>()))
+    sealed(&format!("core_node_{node}_{}", random_text::<32>()))
 }
 
 /// A new admin token: `core_admin_<43 base64url>_<crc32>`, 256 random bits.
 pub fn new_admin_token() -> SecretString {
-    sealed(format!("core_admin_{}", random_text::<32>()))
+    sealed(&format!("core_admin_{}", random_text::<32>()))
 }
 
 /// A new registration code: `core_code_<24 base64url>`, 144 random bits.
@@ -57,12 +60,31 @@ pub fn is_well_formed_node_key(text: &str) -> bool {
     id.parse::<i64>().is_ok_and(|id| id > 0) && random.len() == 43 && sum == checksum(body)
 }
 
+/// Makes keys inside a store's transaction, where the node's id is known, and keeps the text of the last one outside of it.
+#[derive(Default)]
+pub struct KeyIssuer(Mutex<Option<SecretString>>);
+
+impl KeyIssuer {
+    /// Makes a key for this node; gives the hash that is kept.
+    pub fn issue(&self, node: NodeId) -> SecretHash {
+        let key = new_node_key(node);
+        let hash = SecretHash::of(key.expose_secret());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        hash
+    }
+
+    /// The text of the last key that was made.
+    pub fn into_secret(self) -> Option<SecretString> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn random_text<const N: usize>() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; N]>())
 }
 
-fn sealed(body: String) -> SecretString {
-    let sum = checksum(&body);
+fn sealed(body: &str) -> SecretString {
+    let sum = checksum(body);
     format!("{body}_{sum}").into()
 }
 
@@ -115,8 +137,6 @@ pub struct NewToken {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]

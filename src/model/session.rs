@@ -29,7 +29,7 @@ pub struct SessionItem {
 
 impl SessionItem {
     /// Feeds the identity of the request.
-    pub fn hash(&self, hash: &mut ItemHash) {
+    pub fn feed(&self, hash: &mut ItemHash) {
         hash.int(self.user_id);
         hash.text(&self.protocol);
         hash.text(&self.event_type);

@@ -38,7 +38,7 @@ pub struct UsageItem {
 
 impl UsageItem {
     /// Feeds the identity of the request.
-    pub fn hash(&self, hash: &mut ItemHash) {
+    pub fn feed(&self, hash: &mut ItemHash) {
         hash.int(self.user_id);
         hash.int(self.subscription_id.unwrap_or(0));
         hash.int(self.node_protocol_id);
@@ -62,7 +62,7 @@ pub struct OutboundItem {
 
 impl OutboundItem {
     /// Feeds the identity of the request.
-    pub fn hash(&self, hash: &mut ItemHash) {
+    pub fn feed(&self, hash: &mut ItemHash) {
         hash.text(&self.tag);
         hash.int(self.bytes_up);
         hash.int(self.bytes_down);

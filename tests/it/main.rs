@@ -1,4 +1,5 @@
 //! Core against real parts: one binary, one subject a module.
 
+mod harness;
 mod journal;
 mod store;

@@ -1,0 +1,384 @@
+//! The composition root: makes the parts, starts them from the bottom up, and stops them from the top down.
+
+pub mod background;
+pub mod commands;
+pub mod listeners;
+pub mod restore;
+pub mod serve;
+pub mod sink;
+pub mod snapshot;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
+use actix_web::dev::ServerHandle;
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use secrecy::SecretString;
+
+use crate::{
+    admin::Desk,
+    auth::{Authenticator, admins::Admins, registration::Registrar},
+    catalog::actor::{CatalogActor, Reload},
+    clock::Clock,
+    config::Settings,
+    data_dir::{self, DataDir},
+    flush::{
+        Flush,
+        actor::{Drain, FlushActor},
+    },
+    grpc::server::{GrpcServer, Served},
+    http,
+    journal::{self, Disk, Journal, RealDisk},
+    node::{keys::Keys, registry::Nodes},
+    store::{Store, Totals, sqlite::SqliteStore},
+    telemetry,
+};
+
+use self::{
+    background::{Background, Materials},
+    listeners::Listeners,
+    sink::Seats,
+    snapshot::Snapshots,
+};
+
+pub use self::listeners::Ports;
+
+/// How long a stop waits for each part: for calls in flight, and for the store to take what is in the journal. Together they stay
+/// below 10 s; what the store does not take waits in the journal.
+const STOP_CALLS: Duration = Duration::from_secs(5);
+const STOP_FLUSH: Duration = Duration::from_secs(3);
+const STOP_JOBS: Duration = Duration::from_secs(1);
+
+/// The parts that a test puts in place of the real ones.
+pub struct Parts {
+    /// What time it is.
+    pub clock: Clock,
+    /// What is kept; none = the embedded store of the data folder.
+    pub store: Option<Arc<dyn Store>>,
+    /// What the journal writes to.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            store: None,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// Core, running. It lives on the actix system that it was started on.
+pub struct Core {
+    ground: Ground,
+    live: Live,
+    flush: Addr<FlushActor>,
+    servers: Servers,
+    background: Background,
+    first_token: Option<SecretString>,
+}
+
+/// What everything stands on: the folder, the journal, the store.
+struct Ground {
+    clock: Clock,
+    data_dir: DataDir,
+    journal: Journal,
+    store: Arc<dyn Store>,
+}
+
+/// What lives in memory: nodes, keys, and the actors around them.
+struct Live {
+    nodes: Nodes,
+    keys: Arc<Keys>,
+    catalog: Addr<CatalogActor>,
+    shards: Vec<ArbiterHandle>,
+    arbiters: Vec<Arbiter>,
+}
+
+/// What the outside talks to.
+struct Servers {
+    ports: Ports,
+    ready: Arc<AtomicBool>,
+    grpc: GrpcServer,
+    http: Vec<ServerHandle>,
+}
+
+impl Core {
+    /// Starts Core. When this returns it is loaded and listens.
+    pub async fn start(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
+        let ground = Ground::lay(settings, parts)?;
+        let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
+        let mut live = Live::new(&ground);
+        let snapshots = Snapshots::new(
+            ground.data_dir.snapshot(),
+            live.nodes.clone(),
+            Arc::clone(&live.keys),
+            ground.journal.clone(),
+            ground.clock.clone(),
+        );
+        load(&ground, &live, &snapshots).await?;
+        let flush = live.start_flush(&ground, instance.clone());
+        let admins = Admins::new(
+            Arc::clone(&ground.store),
+            ground.clock.clone(),
+            settings.admin_token.as_ref(),
+        );
+        let first_token = first_token(&admins).await;
+        let servers = Servers::start(settings, &ground, &live, admins).await?;
+        let background = Background::start(Materials {
+            nodes: live.nodes.clone(),
+            store: Arc::clone(&ground.store),
+            keys: Arc::clone(&live.keys),
+            snapshots,
+            clock: ground.clock.clone(),
+            offline_after: settings.node_offline_after,
+        });
+        servers.ready.store(true, SeqCst);
+        let ports = servers.ports;
+        ground.data_dir.write_ports(ports.http, ports.grpc, ports.admin)?;
+        let data_dir = ground.data_dir.path().display();
+        tracing::info!(instance, nodes = live.nodes.len(), %data_dir, "Core is ready");
+        Ok(Self {
+            ground,
+            live,
+            flush,
+            servers,
+            background,
+            first_token,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn ports(&self) -> Ports {
+        self.servers.ports
+    }
+
+    /// The token that was made on this, the first start.
+    pub const fn first_token(&self) -> Option<&SecretString> {
+        self.first_token.as_ref()
+    }
+
+    /// The nodes.
+    pub const fn nodes(&self) -> &Nodes {
+        &self.live.nodes
+    }
+
+    /// Moves everything that was acknowledged until now to the store.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.flush.send(Drain).await.context("the flush actor is gone")??;
+        Ok(())
+    }
+
+    /// What the store has counted.
+    pub async fn totals(&self) -> anyhow::Result<Totals> {
+        Ok(self.ground.store.totals().await?)
+    }
+
+    /// Stops: takes no more calls, finishes those in flight, brings everything home.
+    pub async fn stop(self) {
+        let Self {
+            ground,
+            live,
+            flush,
+            servers,
+            background,
+            ..
+        } = self;
+        tracing::info!("stopping");
+        servers.ready.store(false, SeqCst);
+        if let Err(error) = ground.data_dir.forget_ports() {
+            tracing::warn!(%error, "ports.json can't be removed");
+        }
+        if tokio::time::timeout(STOP_CALLS, servers.stop()).await.is_err() {
+            tracing::warn!("calls were still in flight and are cut");
+        }
+        let flushed = tokio::time::timeout(STOP_FLUSH, flush.send(Drain)).await;
+        if !matches!(flushed, Ok(Ok(Ok(())))) {
+            tracing::warn!("the store did not take everything: the rest waits in the journal");
+        }
+        if tokio::time::timeout(STOP_JOBS, background.stop()).await.is_err() {
+            tracing::warn!("the last states could not be written");
+        }
+        ground.journal.close();
+        for arbiter in live.arbiters {
+            arbiter.stop();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+impl Ground {
+    fn lay(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
+        let Parts { clock, store, disk } = parts;
+        let data_dir = DataDir::hold(&settings.data_dir)?;
+        data_dir.forget_ports()?;
+        let ByteSize(max_bytes) = settings.journal_max_bytes;
+        let options = journal::Options {
+            max_bytes,
+            keep: settings.journal_keep,
+            ..journal::Options::default()
+        };
+        let journal = Journal::open(&data_dir.journal(), options, clock.clone(), disk)?;
+        let store = match store {
+            Some(store) => store,
+            None => Arc::new(SqliteStore::open(&data_dir::embedded_store(data_dir.path()))?),
+        };
+        Ok(Self {
+            clock,
+            data_dir,
+            journal,
+            store,
+        })
+    }
+}
+
+impl Live {
+    fn new(ground: &Ground) -> Self {
+        let (store, clock) = (&ground.store, &ground.clock);
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
+        let shards: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
+        let nodes = Nodes::new(shards.clone(), Arc::clone(store), ground.journal.clone(), clock.clone());
+        let keys = Arc::new(Keys::default());
+        let catalog_arbiter = Arbiter::new();
+        let actor = CatalogActor::new(
+            Arc::clone(store),
+            Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys))),
+            clock.clone(),
+        );
+        let catalog = CatalogActor::start_in_arbiter(&catalog_arbiter.handle(), move |_| actor);
+        arbiters.push(catalog_arbiter);
+        Self {
+            nodes,
+            keys,
+            catalog,
+            shards,
+            arbiters,
+        }
+    }
+
+    /// Only after everything is loaded: what the flush moves to the store must be in neither of two places.
+    fn start_flush(&mut self, ground: &Ground, instance: String) -> Addr<FlushActor> {
+        let arbiter = Arbiter::new();
+        let flush = Flush::new(
+            ground.journal.clone(),
+            Arc::clone(&ground.store),
+            instance,
+            ground.clock.clone(),
+        );
+        let end = ground.journal.watch();
+        let address = FlushActor::start_in_arbiter(&arbiter.handle(), move |_| FlushActor::new(flush, end));
+        self.arbiters.push(arbiter);
+        address
+    }
+}
+
+impl Servers {
+    async fn start(settings: &Settings, ground: &Ground, live: &Live, admins: Admins) -> anyhow::Result<Self> {
+        let (store, clock) = (&ground.store, &ground.clock);
+        let ready = Arc::new(AtomicBool::new(false));
+        let auth = Arc::new(Authenticator::new(
+            Arc::clone(&live.keys),
+            Arc::clone(store),
+            clock.clone(),
+        ));
+        let registrar = Registrar::new(
+            Arc::clone(store),
+            Arc::clone(&live.keys),
+            live.catalog.clone(),
+            clock.clone(),
+        );
+        let desk = Desk {
+            store: Arc::clone(store),
+            nodes: live.nodes.clone(),
+            keys: Arc::clone(&live.keys),
+            catalog: live.catalog.clone(),
+            clock: clock.clone(),
+        };
+        let ops = Arc::new(http::ops::Ops {
+            ready: Arc::clone(&ready),
+            store: Arc::clone(store),
+            journal: ground.journal.clone(),
+            metrics: telemetry::start_metrics(),
+        });
+        let node_door = http::node::Door {
+            auth: Arc::clone(&auth),
+            nodes: live.nodes.clone(),
+            registrar,
+        };
+        let listeners = Listeners::bind(settings)?;
+        let ports = listeners.ports()?;
+        let served = Served {
+            auth,
+            nodes: live.nodes.clone(),
+            clock: clock.clone(),
+        };
+        let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
+        let servers = [
+            http::node_server(listeners.http, Arc::new(node_door), Arc::clone(&ops))?,
+            http::admin_server(listeners.admin, Arc::new(http::admin::Door { admins, desk }), ops)?,
+        ];
+        let http = servers.iter().map(actix_web::dev::Server::handle).collect();
+        for server in servers {
+            actix::spawn(async move {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "an HTTP listener ended");
+                }
+            });
+        }
+        Ok(Self {
+            ports,
+            ready,
+            grpc,
+            http,
+        })
+    }
+
+    async fn stop(self) {
+        self.grpc.drain().await;
+        let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
+        futures_util::future::join(http, self.grpc.stop()).await;
+    }
+}
+
+/// Loads all nodes from the store; if that is away, from the snapshot, and from the store as soon as it is back.
+async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Result<()> {
+    let store = &ground.store;
+    let loaded = async {
+        for migration in store.migrate().await? {
+            tracing::info!(migration, "the store was brought up to date");
+        }
+        live.catalog
+            .send(Reload { always: true })
+            .await
+            .context("the catalogue's actor is gone")??;
+        anyhow::Ok(())
+    };
+    let since = match loaded.await {
+        Ok(()) => restore::unflushed(store.as_ref(), &ground.journal).await?,
+        Err(error) => {
+            tracing::error!(%error, "the store can't be loaded: starting from the snapshot");
+            let known = snapshots
+                .load()
+                .context("there is no snapshot to start from without the store")?;
+            tokio::spawn(restore::catch_up(Arc::clone(store), live.catalog.clone()));
+            restore::since(&ground.journal, known)
+        }
+    };
+    restore::apply(&ground.journal, &live.nodes, since)
+}
+
+async fn first_token(admins: &Admins) -> Option<SecretString> {
+    admins.first_token().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether there is an admin token can't be known now");
+        None
+    })
+}

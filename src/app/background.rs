@@ -1,0 +1,89 @@
+//! The jobs, wired to what they work on.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    clock::Clock,
+    jobs::{self, states::StateSaver, watchdog::Watchdog},
+    node::{keys::Keys, registry::Nodes},
+    store::Store,
+};
+
+use super::snapshot::{self, Snapshots};
+
+/// The jobs, running.
+pub struct Background {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What the jobs work on.
+#[allow(missing_docs, reason = "each is what its type says")]
+pub struct Materials {
+    pub nodes: Nodes,
+    pub store: Arc<dyn Store>,
+    pub keys: Arc<Keys>,
+    pub snapshots: Snapshots,
+    pub clock: Clock,
+    pub offline_after: Duration,
+}
+
+impl Background {
+    /// Starts all jobs.
+    pub fn start(materials: Materials) -> Self {
+        let Materials {
+            nodes,
+            store,
+            keys,
+            snapshots,
+            clock,
+            offline_after,
+        } = materials;
+        let (stop, stopped) = watch::channel(false);
+        let mut watchdog = Watchdog::new(nodes.clone(), clock.clone(), offline_after);
+        let watch = jobs::repeat(jobs::watchdog::EVERY, stopped.clone(), move || {
+            watchdog.look();
+            std::future::ready(())
+        });
+        let saver = Arc::new(Mutex::new(StateSaver::new(nodes, Arc::clone(&store), clock)));
+        let save_states = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
+            let saver = Arc::clone(&saver);
+            async move { saver.lock().await.save().await }
+        });
+        let save_keys = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
+            let (keys, store) = (Arc::clone(&keys), Arc::clone(&store));
+            async move {
+                if let Err(error) = keys.save_first_uses(store.as_ref()).await {
+                    tracing::warn!(%error, "first uses of keys can't be written: they are kept in memory");
+                }
+            }
+        });
+        let snapshots = Arc::new(Mutex::new(snapshots));
+        let save_snapshot = jobs::repeat(snapshot::EVERY, stopped, move || {
+            let snapshots = Arc::clone(&snapshots);
+            async move { snapshots.lock().await.save().await }
+        });
+        let tasks = vec![
+            tokio::spawn(watch),
+            tokio::spawn(save_states),
+            tokio::spawn(save_keys),
+            tokio::spawn(save_snapshot),
+        ];
+        Self { stop, tasks }
+    }
+
+    /// Has every job do its work a last time.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for outcome in futures_util::future::join_all(self.tasks).await {
+            if let Err(error) = outcome {
+                tracing::error!(%error, "a job fell");
+            }
+        }
+    }
+}

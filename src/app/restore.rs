@@ -1,0 +1,106 @@
+//! What was acknowledged but is not in what was loaded: confirmations and errors in the tail of the journal. Usage needs no memory, it goes to
+//! the store by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::Addr;
+
+use crate::{
+    catalog::actor::{CatalogActor, Reload},
+    journal::{Journal, ReadLimit},
+    model::{
+        JournalId, NodeId, Position,
+        entry::{Entry, Payload},
+        node::{StoredState, SyncStatus},
+    },
+    node::registry::Nodes,
+    store::{Store, StoreError},
+};
+
+/// How often a store that was away at the start is tried again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How much is read at a time.
+const PIECE: ReadLimit = ReadLimit {
+    rows: 100_000,
+    bytes: 16 << 20,
+};
+
+/// From where on each generation of the journal is not in what was loaded.
+pub type Since = Vec<(JournalId, Position)>;
+
+/// What the store has not taken over yet.
+pub async fn unflushed(store: &dyn Store, journal: &Journal) -> Result<Since, StoreError> {
+    let mut since = Since::new();
+    for generation in journal.generations() {
+        since.push((
+            generation.id,
+            store.watermark(generation.id).await?.unwrap_or(Position::START),
+        ));
+    }
+    Ok(since)
+}
+
+/// What came after this position: the rest of its generation, and all later ones. A generation that is not known here hides nothing: then
+/// all is read.
+pub fn since(journal: &Journal, (known, position): (JournalId, Position)) -> Since {
+    let generations = journal.generations();
+    let from = generations.iter().position(|it| it.id == known).unwrap_or(0);
+    let start = |id: JournalId| if id == known { position } else { Position::START };
+    generations[from..].iter().map(|it| (it.id, start(it.id))).collect()
+}
+
+/// Brings the nodes' states up to date.
+pub fn apply(journal: &Journal, nodes: &Nodes, since: Since) -> anyhow::Result<()> {
+    for (id, mut after) in since {
+        loop {
+            let piece = journal.read_after(id, after, PIECE)?;
+            if piece.upto <= after {
+                break;
+            }
+            after = piece.upto;
+            piece
+                .entries
+                .into_iter()
+                .for_each(|(_, entry)| apply_entry(nodes, &entry));
+        }
+    }
+    Ok(())
+}
+
+fn apply_entry(nodes: &Nodes, entry: &Entry) {
+    match &entry.payload {
+        Payload::ConfigApplied { revision } => restore(nodes, entry.node, |state, desired| StoredState {
+            applied_revision: *revision,
+            sync_status: if *revision == desired {
+                SyncStatus::Synced
+            } else {
+                SyncStatus::Pending
+            },
+            ..state
+        }),
+        Payload::NodeError(_) => {
+            restore(nodes, entry.node, |state, _| StoredState {
+                sync_status: SyncStatus::Failed,
+                ..state
+            });
+        }
+        Payload::Usage(_) | Payload::OutboundUsage(_) | Payload::SessionEvents(_) => {}
+    }
+}
+
+fn restore(nodes: &Nodes, node: NodeId, change: impl FnOnce(StoredState, i64) -> StoredState) {
+    nodes.restore(node, change);
+}
+
+/// Tries until the store is there; then the catalogue follows it as ever.
+pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>) {
+    let mut tries = tokio::time::interval(TRY_EVERY);
+    loop {
+        tries.tick().await;
+        if store.migrate().await.is_ok() && matches!(catalog.send(Reload { always: true }).await, Ok(Ok(()))) {
+            tracing::info!("the store is there: everything was loaded from it");
+            return;
+        }
+    }
+}

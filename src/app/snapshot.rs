@@ -1,0 +1,240 @@
+//! The last good truth about all nodes, kept beside the journal, so that Core can start and serve without its store.
+
+use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Clock,
+    data_dir,
+    journal::Journal,
+    model::{
+        JournalId, KeyId, NodeId, Position, ProtocolId, Time,
+        node::{NodeKey, NodeRecord, NodeStatus, Seed, StoredState, SyncStatus},
+        node_config::{NodeConfig, Rendered},
+        secrets::SecretHash,
+    },
+    node::{keys::Keys, registry::Nodes},
+};
+
+/// How often it is written, if something changed.
+pub const EVERY: Duration = Duration::from_secs(30);
+
+/// The form of the file. A file of another form is not read.
+const FORM: u32 = 1;
+
+/// Writes and reads the snapshot.
+pub struct Snapshots {
+    path: PathBuf,
+    nodes: Nodes,
+    keys: Arc<Keys>,
+    journal: Journal,
+    clock: Clock,
+    written: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    form: u32,
+    at: Time,
+    /// What the journal said up to here is in it.
+    journal: String,
+    position: u64,
+    keys: Vec<KeyLine>,
+    nodes: Vec<NodeLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeyLine {
+    hash: String,
+    id: KeyId,
+    node: NodeId,
+    used: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NodeLine {
+    id: NodeId,
+    name: String,
+    ip: IpAddr,
+    port: u16,
+    region: String,
+    domain: Option<String>,
+    enabled: bool,
+    traffic_multiplier: f64,
+    created_at: Time,
+    version: i64,
+    status: NodeStatus,
+    sync_status: SyncStatus,
+    applied_revision: i64,
+    last_seen_at: Option<Time>,
+    protocols: BTreeSet<ProtocolId>,
+    outbound_tags: BTreeSet<String>,
+    revision: i64,
+    client_map: String,
+    mtproto_client_map: String,
+    services: String,
+}
+
+impl Snapshots {
+    /// A snapshot in this file.
+    pub const fn new(path: PathBuf, nodes: Nodes, keys: Arc<Keys>, journal: Journal, clock: Clock) -> Self {
+        Self {
+            path,
+            nodes,
+            keys,
+            journal,
+            clock,
+            written: None,
+        }
+    }
+
+    /// Writes it, unless nothing changed since the last time.
+    pub async fn save(&mut self) {
+        // The position first: what comes between is read again at a start, which does no harm.
+        let (journal, position) = (self.journal.id(), self.journal.health().end);
+        let (edition, nodes) = self.nodes.export();
+        let mark = edition.wrapping_add(position.0);
+        if self.written == Some(mark) {
+            return;
+        }
+        let file = File {
+            form: FORM,
+            at: self.clock.now(),
+            journal: journal.to_string(),
+            position: position.0,
+            keys: self.keys.export().into_iter().map(KeyLine::from).collect(),
+            nodes: nodes.iter().map(|(seed, state)| NodeLine::new(seed, *state)).collect(),
+        };
+        let path = self.path.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            data_dir::replace(&path, &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
+        });
+        match written.await {
+            Ok(Ok(())) => self.written = Some(mark),
+            Ok(Err(error)) => tracing::warn!(%error, "the snapshot can't be written"),
+            Err(error) => tracing::error!(%error, "the snapshot's writer fell"),
+        }
+    }
+
+    /// Reads it: nodes and keys are there again. Gives up to where the journal is in it.
+    pub fn load(&self) -> anyhow::Result<(JournalId, Position)> {
+        let file: File = serde_json::from_slice(&std::fs::read(&self.path)?)?;
+        anyhow::ensure!(file.form == FORM, "the snapshot has form {}, not {FORM}", file.form);
+        let keys = file
+            .keys
+            .into_iter()
+            .map(|line| line.key(file.at))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let known = (JournalId(unhex(&file.journal)?), Position(file.position));
+        for line in file.nodes {
+            self.nodes.adopt(line.seed());
+        }
+        self.keys.replace(&keys);
+        tracing::warn!(nodes = self.nodes.len(), at = %file.at, "nodes were loaded from the snapshot");
+        Ok(known)
+    }
+}
+
+impl From<(SecretHash, KeyId, NodeId, bool)> for KeyLine {
+    fn from((hash, id, node, used): (SecretHash, KeyId, NodeId, bool)) -> Self {
+        Self {
+            hash: hex(&hash.0),
+            id,
+            node,
+            used,
+        }
+    }
+}
+
+impl KeyLine {
+    fn key(self, at: Time) -> anyhow::Result<NodeKey> {
+        Ok(NodeKey {
+            id: self.id,
+            node_id: self.node,
+            hash: SecretHash(unhex(&self.hash)?),
+            created_at: at,
+            first_used_at: self.used.then_some(at),
+            revoked_at: None,
+        })
+    }
+}
+
+impl NodeLine {
+    fn new(seed: &Seed, state: StoredState) -> Self {
+        let (record, config) = (&seed.record, &seed.config);
+        Self {
+            id: record.id,
+            name: record.name.clone(),
+            ip: record.ip,
+            port: record.port,
+            region: record.region.clone(),
+            domain: record.domain.clone(),
+            enabled: record.enabled,
+            traffic_multiplier: record.traffic_multiplier,
+            created_at: record.created_at,
+            version: record.version,
+            status: state.status,
+            sync_status: state.sync_status,
+            applied_revision: state.applied_revision,
+            last_seen_at: state.last_seen_at,
+            protocols: seed.protocols.clone(),
+            outbound_tags: seed.outbound_tags.clone(),
+            revision: config.revision(),
+            client_map: config.client_map().to_owned(),
+            mtproto_client_map: config.mtproto_client_map().to_owned(),
+            services: config.services().to_owned(),
+        }
+    }
+
+    fn seed(self) -> Seed {
+        let rendered = Rendered {
+            client_map: self.client_map,
+            mtproto_client_map: self.mtproto_client_map,
+            services: self.services,
+            problems: Vec::new(),
+        };
+        let config = NodeConfig::new(self.revision, rendered);
+        let record = NodeRecord {
+            id: self.id,
+            name: self.name,
+            ip: self.ip,
+            port: self.port,
+            region: self.region,
+            domain: self.domain,
+            enabled: self.enabled,
+            traffic_multiplier: self.traffic_multiplier,
+            revision: self.revision,
+            config_hash: Some(config.hash()),
+            state: StoredState {
+                status: self.status,
+                sync_status: self.sync_status,
+                applied_revision: self.applied_revision,
+                last_seen_at: self.last_seen_at,
+            },
+            created_at: self.created_at,
+            version: self.version,
+        };
+        Seed {
+            record,
+            protocols: self.protocols,
+            outbound_tags: self.outbound_tags,
+            config: Arc::new(config),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| {
+        text + &format!("{byte:02x}")
+    })
+}
+
+fn unhex<const N: usize>(text: &str) -> anyhow::Result<[u8; N]> {
+    anyhow::ensure!(text.len() == 2 * N && text.is_ascii(), "not {N} bytes in hex");
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16)?;
+    }
+    Ok(bytes)
+}

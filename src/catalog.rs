@@ -1,0 +1,27 @@
+//! What configs are made of: the catalogue in memory, the checks, the renderer, and the actor that keeps nodes up to date.
+
+pub mod actor;
+pub mod check;
+pub mod render;
+pub mod render_mtproto;
+pub mod render_xray;
+pub mod snapshot;
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::model::{
+    NodeId,
+    node::{NodeKey, Seed},
+    node_config::NodeConfig,
+};
+
+/// Where the catalogue's truth about nodes goes. The composition root gives the one that leads to the node actors and the key
+/// directory.
+pub trait NodeSink: Send + Sync + 'static {
+    /// The config that a node has now.
+    fn current(&self, node: NodeId) -> Option<Arc<NodeConfig>>;
+    /// A new node, or a new truth about one.
+    fn adopt(&self, seed: Seed);
+    /// These are all nodes, and all keys that live.
+    fn complete(&self, nodes: &HashSet<NodeId>, keys: Vec<NodeKey>);
+}

@@ -1,0 +1,278 @@
+//! Settings: the shipped defaults, then a file, then the environment, then flags.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use clap::{Args, Command, ValueEnum};
+use secrecy::SecretString;
+
+/// The shipped defaults.
+const DEFAULTS: &str = include_str!("../config/core.toml");
+
+/// How Core runs.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Settings {
+    /// Address of the node listeners [default: 127.0.0.1, since there is no TLS]
+    #[arg(long, env, global = true)]
+    pub bind_ip: Option<IpAddr>,
+    /// Port of the node HTTP routes; 0 = any
+    #[arg(long, env, global = true)]
+    pub http_port: u16,
+    /// Port of gRPC; 0 = any
+    #[arg(long, env, global = true)]
+    pub grpc_port: u16,
+    /// Address of the admin API
+    #[arg(long, env, global = true)]
+    pub admin_bind_ip: IpAddr,
+    /// Port of the admin API; 0 = any
+    #[arg(long, env, global = true)]
+    pub admin_port: u16,
+    /// A bearer token with the role admin [default: made and printed on the first start]
+    #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true, value_parser = secret)]
+    pub admin_token: Option<SecretString>,
+    /// Folder of the journal and the embedded store
+    #[arg(long, env, global = true)]
+    pub data_dir: PathBuf,
+    /// Name of this instance in logs and tables [default: made once, kept in the data folder]
+    #[arg(long, env, global = true, value_parser = instance_id)]
+    pub instance_id: Option<String>,
+    /// How long flushed journal segments stay, such as 48h
+    #[arg(long, env, global = true, value_parser = span)]
+    pub journal_keep: Duration,
+    /// Size of the journal past which reports are refused, such as 10GiB
+    #[arg(long, env, global = true, value_parser = journal_size)]
+    pub journal_max_bytes: ByteSize,
+    /// A node that has not called for so long is offline, such as 30s
+    #[arg(long, env, global = true, value_parser = span)]
+    pub node_offline_after: Duration,
+    /// Form of the log [default: pretty on a terminal, else json]
+    #[arg(long, env, global = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+impl Settings {
+    /// The address of the node listeners.
+    pub fn node_ip(&self) -> IpAddr {
+        self.bind_ip.unwrap_or(Ipv4Addr::LOCALHOST.into())
+    }
+}
+
+/// Settings of the contract that this build can't follow yet: to start without them would serve something else than was asked for.
+const NOT_YET: &[&str] = &["DATABASE_URL", "REDIS_URL", "TLS_CERT", "TLS_KEY"];
+
+/// A setting that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the settings file {path} can't be read: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the settings file is not TOML: {0}")]
+    NotToml(String),
+    /// There is no such setting.
+    #[error("the settings file has an unknown setting: {0}")]
+    Unknown(String),
+    /// A setting has to be a plain value.
+    #[error("the setting {0} in the file must be a text, a number or true/false")]
+    NotPlain(String),
+    /// This build can't do that yet.
+    #[error("{0} is set, but this version can't use it yet: unset it to start on the embedded store without TLS")]
+    NotYet(&'static str),
+}
+
+/// Puts the shipped defaults and those of the settings file (named in `args` or in the environment) under a command's flags, so
+/// that clap sees all four levels.
+///
+/// # Errors
+/// If the file can't be used.
+pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, ConfigError> {
+    if let Some(name) = NOT_YET
+        .iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    {
+        return Err(ConfigError::NotYet(name));
+    }
+    let mut defaults = table(DEFAULTS)?;
+    if let Some(path) = settings_file(args) {
+        defaults.extend(file(&path)?);
+    }
+    defaults.into_iter().try_fold(command, |command, (name, value)| {
+        if !command.get_arguments().any(|arg| arg.get_id() == name.as_str()) {
+            return Err(ConfigError::Unknown(name));
+        }
+        Ok(command.mut_arg(name, |arg| arg.default_value(value).required(false)))
+    })
+}
+
+/// The file that `--config` or CORE_CONFIG names. It is looked for before clap runs, since it makes clap's defaults.
+fn settings_file(args: &[OsString]) -> Option<PathBuf> {
+    let flag = args.iter().enumerate().find_map(|(at, arg)| {
+        let text = arg.to_str()?;
+        if text == "--config" {
+            args.get(at + 1).map(PathBuf::from)
+        } else {
+            text.strip_prefix("--config=").map(PathBuf::from)
+        }
+    });
+    flag.or_else(|| {
+        std::env::var_os("CORE_CONFIG")
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    })
+}
+
+fn file(path: &Path) -> Result<Vec<(String, String)>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
+    table(&text)
+}
+
+fn table(text: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        ConfigError::NotToml(error.to_string().lines().collect::<Vec<_>>().join(" "))
+    })?;
+    table
+        .into_iter()
+        .map(|(name, value)| {
+            plain(value)
+                .map(|it| (name.clone(), it))
+                .ok_or(ConfigError::NotPlain(name))
+        })
+        .collect()
+}
+
+fn plain(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(truth) => Some(truth.to_string()),
+        _ => None,
+    }
+}
+
+/// Reads a length of time such as `30s` or `48h`.
+///
+/// # Errors
+/// If it is not one, or not longer than zero.
+pub fn span(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "must be a length of time, such as 30s or 48h".to_owned())?;
+    Duration::try_from(span)
+        .ok()
+        .filter(|span| !span.is_zero())
+        .ok_or_else(|| "must be longer than zero".to_owned())
+}
+
+/// The least journal that makes sense: two segments and room to report in.
+const JOURNAL_LEAST: ByteSize = ByteSize::mib(64);
+
+fn journal_size(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|_| "must be a size, such as 10GiB".to_owned())?;
+    if size < JOURNAL_LEAST {
+        Err("must be at least 64MiB".to_owned())
+    } else {
+        Ok(size)
+    }
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    if text.len() < 16 {
+        Err("must have at least 16 characters".to_owned())
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn instance_id(text: &str) -> Result<String, String> {
+    let fits =
+        !text.is_empty() && text.len() <= 64 && text.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 64 of A-Z a-z 0-9 - _ .".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::FromArgMatches as _;
+
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<Settings, String> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let command = Settings::augment_args(Command::new("core").arg(clap::arg!(--config <FILE>)));
+        let command = with_defaults(command, &args).map_err(|error| error.to_string())?;
+        let matches = command
+            .try_get_matches_from(std::iter::once("core".into()).chain(args))
+            .map_err(|error| error.to_string())?;
+        Settings::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_defaults_are_whole() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(
+            (settings.http_port, settings.grpc_port, settings.admin_port),
+            (3001, 3002, 3000)
+        );
+        assert_eq!(settings.journal_keep, Duration::from_hours(48));
+        assert_eq!(settings.journal_max_bytes, ByteSize::gib(10));
+        assert_eq!(settings.node_ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn a_file_goes_before_the_defaults_and_flags_before_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("core.toml");
+        std::fs::write(&path, "http_port = 4001\njournal_keep = \"3h\"\n").unwrap();
+        let path = path.to_str().unwrap();
+        let settings = read(&["--config", path, "--http-port", "5001"]).unwrap();
+        assert_eq!(
+            (settings.http_port, settings.journal_keep),
+            (5001, Duration::from_hours(3))
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_used_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("core.toml");
+        std::fs::write(&path, "htp_port = 4001").unwrap();
+        let message = read(&["--config", path.to_str().unwrap()]).unwrap_err();
+        assert_eq!(message, "the settings file has an unknown setting: htp_port");
+        for (flag, bad) in [
+            ("--http-port", "65536"),
+            ("--journal-keep", "soon"),
+            ("--journal-keep", "0s"),
+            ("--journal-max-bytes", "1KiB"),
+            ("--bind-ip", "localhost"),
+            ("--admin-token", "short"),
+        ] {
+            assert!(read(&[flag, bad]).unwrap_err().contains(flag), "{flag} {bad}");
+        }
+    }
+}

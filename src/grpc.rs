@@ -1,0 +1,7 @@
+//! gRPC: one acceptor, one server a shard, seven calls.
+
+pub mod convert;
+pub mod error;
+pub mod layer;
+pub mod node_service;
+pub mod server;

@@ -1,0 +1,24 @@
+//! Every error that leaves over gRPC, in one table.
+
+use tonic::Status;
+
+use crate::{auth::AuthError, node::NodeError};
+
+impl From<AuthError> for Status {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unknown => Self::unauthenticated(error.to_string()),
+            AuthError::Unsure => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<NodeError> for Status {
+    fn from(error: NodeError) -> Self {
+        match error {
+            // The key is good, but its node was deleted a moment ago.
+            NodeError::Missing => AuthError::Unknown.into(),
+            NodeError::Busy | NodeError::NotDurable(_) => Self::unavailable(error.to_string()),
+        }
+    }
+}

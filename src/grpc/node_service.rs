@@ -1,0 +1,153 @@
+//! `nodeservice.NodeService`: let in, convert, call, answer.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
+
+use crate::{
+    auth::{AuthError, Authenticator, Caller},
+    clock::Clock,
+    node::{ConfirmApplied, Receipt, registry::Nodes},
+    proto::nodeservice::{
+        ConfirmConfigAppliedRequest, ConfirmConfigAppliedResponse, GetLatestConfigRequest, GetLatestConfigResponse,
+        HeartbeatRequest, HeartbeatResponse, ReportNodeStatsRequest, ReportNodeStatsResponse, ReportOnlineUsersRequest,
+        ReportOnlineUsersResponse, ReportOutboundUsageRequest, ReportOutboundUsageResponse, ReportUsageRequest,
+        ReportUsageResponse, node_service_server::NodeService,
+    },
+};
+
+use super::convert;
+
+/// The service, as one shard has it.
+pub struct Service {
+    auth: Arc<Authenticator>,
+    nodes: Nodes,
+    clock: Clock,
+}
+
+impl Service {
+    /// The service over these nodes.
+    pub const fn new(auth: Arc<Authenticator>, nodes: Nodes, clock: Clock) -> Self {
+        Self { auth, nodes, clock }
+    }
+
+    /// The metadata decides when it has a key, else the field of the request.
+    async fn caller(&self, metadata: &MetadataMap, field: &str) -> Result<Caller, Status> {
+        let key = text(metadata, "x-node-auth-key").unwrap_or(field);
+        if key.is_empty() {
+            return Err(AuthError::Unknown.into());
+        }
+        Ok(self.auth.node(key).await?)
+    }
+}
+
+/// A non-empty text of the metadata.
+fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    metadata
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .filter(|value| !value.is_empty())
+}
+
+fn idempotency_key(metadata: &MetadataMap) -> Option<&str> {
+    text(metadata, "x-idempotency-key")
+}
+
+fn rejected(receipt: &Receipt) -> i32 {
+    i32::try_from(receipt.rejected).unwrap_or(i32::MAX)
+}
+
+#[async_trait]
+impl NodeService for Service {
+    async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let need_sync = self.nodes.heartbeat(caller.node, convert::heartbeat(&request)).await?;
+        Ok(Response::new(HeartbeatResponse { ok: true, need_sync }))
+    }
+
+    async fn report_usage(
+        &self,
+        request: Request<ReportUsageRequest>,
+    ) -> Result<Response<ReportUsageResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let report = convert::usage(idempotency_key(&metadata), request.entries)?;
+        let receipt = self.nodes.usage(caller.node, report).await?;
+        Ok(Response::new(ReportUsageResponse {
+            ok: true,
+            rejected: rejected(&receipt),
+        }))
+    }
+
+    async fn report_outbound_usage(
+        &self,
+        request: Request<ReportOutboundUsageRequest>,
+    ) -> Result<Response<ReportOutboundUsageResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let report = convert::outbound_usage(idempotency_key(&metadata), request.items)?;
+        let receipt = self.nodes.outbound_usage(caller.node, report).await?;
+        Ok(Response::new(ReportOutboundUsageResponse {
+            ok: true,
+            rejected: rejected(&receipt),
+        }))
+    }
+
+    async fn get_latest_config(
+        &self,
+        request: Request<GetLatestConfigRequest>,
+    ) -> Result<Response<GetLatestConfigResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let config = self.nodes.config(caller.node).await?;
+        Ok(Response::new(GetLatestConfigResponse {
+            revision: config.revision(),
+            client_map_json: config.client_map().to_owned(),
+            mtproto_client_map_json: config.mtproto_client_map().to_owned(),
+            services_json: config.services().to_owned(),
+        }))
+    }
+
+    async fn confirm_config_applied(
+        &self,
+        request: Request<ConfirmConfigAppliedRequest>,
+    ) -> Result<Response<ConfirmConfigAppliedResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        if request.revision < 0 {
+            return Err(Status::invalid_argument("revision must not be negative"));
+        }
+        self.nodes
+            .confirm_applied(
+                caller.node,
+                ConfirmApplied {
+                    revision: request.revision,
+                },
+            )
+            .await?;
+        Ok(Response::new(ConfirmConfigAppliedResponse { ok: true }))
+    }
+
+    async fn report_node_stats(
+        &self,
+        request: Request<ReportNodeStatsRequest>,
+    ) -> Result<Response<ReportNodeStatsResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        self.nodes.stats(caller.node, convert::stats(&request)?).await?;
+        Ok(Response::new(ReportNodeStatsResponse { ok: true }))
+    }
+
+    async fn report_online_users(
+        &self,
+        request: Request<ReportOnlineUsersRequest>,
+    ) -> Result<Response<ReportOnlineUsersResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key).await?;
+        self.nodes
+            .online(caller.node, convert::online(request.users, self.clock.now())?)
+            .await?;
+        Ok(Response::new(ReportOnlineUsersResponse { ok: true }))
+    }
+}

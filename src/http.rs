@@ -1,0 +1,126 @@
+//! The HTTP listeners: every route on one screen.
+
+pub mod admin;
+pub mod body;
+pub mod error;
+pub mod measure;
+pub mod node;
+pub mod ops;
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, HttpServer, Resource,
+    dev::Server,
+    middleware::from_fn,
+    web::{self, Data, delete, get, post, resource, scope},
+};
+
+use error::{method_not_allowed, not_found};
+
+/// How long calls in flight may take to finish at a stop.
+const DRAIN_SECONDS: u64 = 5;
+
+/// How long an idle connection stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
+
+/// The node listener: `/node/*`, `/healthz`, `/readyz`.
+pub fn node_server(listener: TcpListener, door: Arc<node::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
+    let (door, ops) = (Data::from(door), Data::from(ops));
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(measure::measure))
+            .app_data(door.clone())
+            .app_data(ops.clone())
+            .service(
+                scope("/node")
+                    .service(only("/register").route(post().to(node::register)))
+                    .service(only("/heartbeat").route(post().to(node::heartbeat)))
+                    .service(only("/usage").route(post().to(node::usage)))
+                    .service(only("/outbound-usage").route(post().to(node::outbound_usage)))
+                    .service(only("/session-events").route(post().to(node::session_events)))
+                    .service(only("/config/latest").route(get().to(node::latest_config)))
+                    .service(only("/config/applied").route(post().to(node::config_applied)))
+                    .service(only("/error").route(post().to(node::report_error))),
+            )
+            .service(only("/healthz").route(get().to(ops::healthz)))
+            .service(only("/readyz").route(get().to(ops::readyz)))
+            .default_service(web::to(not_found))
+    });
+    Ok(server
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run())
+}
+
+/// The admin listener: `/admin/*`, `/metrics`.
+pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
+    let (door, ops) = (Data::from(door), Data::from(ops));
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(measure::measure))
+            .app_data(door.clone())
+            .app_data(ops.clone())
+            .service(
+                scope("/admin")
+                    .configure(admin_routes)
+                    .default_service(web::to(not_found)),
+            )
+            .service(only("/metrics").route(get().to(ops::metrics)))
+            .default_service(web::to(not_found))
+    });
+    let server = server
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+fn admin_routes(routes: &mut web::ServiceConfig) {
+    use admin::{codes, nodes, records, tokens};
+    routes
+        .service(
+            only("/registration-codes")
+                .route(get().to(codes::list))
+                .route(post().to(codes::create)),
+        )
+        .service(
+            only("/registration-codes/{id}")
+                .route(get().to(codes::one))
+                .route(delete().to(codes::remove)),
+        )
+        .service(only("/nodes").route(get().to(nodes::list)))
+        .service(
+            only("/nodes/{id}")
+                .route(get().to(nodes::one))
+                .route(web::patch().to(nodes::patch))
+                .route(delete().to(nodes::remove)),
+        )
+        .service(only("/nodes/{id}/runtime-status").route(get().to(nodes::runtime_status)))
+        .service(only("/nodes/{id}/errors").route(get().to(nodes::errors)))
+        .service(only("/nodes/{id}/config").route(get().to(nodes::config)))
+        .service(only("/nodes/{id}/config/retry").route(post().to(nodes::retry_config)))
+        .service(
+            only("/nodes/{id}/keys")
+                .route(get().to(nodes::keys))
+                .route(post().to(nodes::add_key)),
+        )
+        .service(only("/nodes/{id}/keys/{key}").route(delete().to(nodes::revoke_key)))
+        .service(only("/online").route(get().to(nodes::online)))
+        .service(
+            only("/tokens")
+                .route(get().to(tokens::list))
+                .route(post().to(tokens::create)),
+        )
+        .service(only("/tokens/{id}").route(delete().to(tokens::remove)))
+        .service(only("/rejected").route(get().to(records::rejected)))
+        .service(only("/audit").route(get().to(records::audit)));
+}
+
+/// A route that answers other methods with 405.
+fn only(path: &str) -> Resource {
+    resource(path.to_owned()).default_service(web::to(method_not_allowed))
+}

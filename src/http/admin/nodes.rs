@@ -1,0 +1,267 @@
+//! `/admin/nodes` and `/admin/online`
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{Data, Payload},
+};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::{
+    http::{
+        body::{self, Int},
+        error::ApiError,
+    },
+    model::{
+        NodeId, ProtocolId, UserId,
+        node::{NodeKey, NodePatch},
+        presence::parse_ip,
+        secrets::Role,
+    },
+    node::registry::NodeView,
+};
+
+use super::{Answer, Door, bearer, listed, page, path_id, query};
+
+/// A config larger than this is above what gRPC clients take by default (4 MiB): agents must raise their limit.
+const CONFIG_LARGE: usize = 3 << 20;
+
+/// `GET /admin/nodes`
+pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let page = page(&request)?;
+    let nodes: Vec<Value> = door.desk.nodes(page).iter().map(shown).collect();
+    Ok(listed(page, &nodes, |node| node["id"].as_i64().unwrap_or(0)))
+}
+
+/// `GET /admin/nodes/{id}`
+pub async fn one(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    Ok(tagged(&door.desk.node(id(&request)?)?))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PatchDto {
+    name: Option<String>,
+    ip: Option<String>,
+    port: Option<Int>,
+    region: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    domain: Option<Option<String>>,
+    enabled: Option<bool>,
+    traffic_multiplier: Option<f64>,
+}
+
+/// Tells a field that is null from one that is not there.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// `PATCH /admin/nodes/{id}`
+pub async fn patch(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
+    let by = door.writer(&request).await?;
+    let id = id(&request)?;
+    let dto: PatchDto = body::json(&request, payload).await?;
+    let ip = dto
+        .ip
+        .map(|ip| parse_ip(&ip).ok_or_else(|| ApiError::bad_request("ip must be an IP address")));
+    let port = dto.port.map(|port| {
+        let port = u16::try_from(port.0).ok().filter(|port| *port > 0);
+        port.ok_or_else(|| ApiError::bad_request("port must be between 1 and 65535"))
+    });
+    let patch = NodePatch {
+        name: dto.name,
+        ip: ip.transpose()?,
+        port: port.transpose()?,
+        region: dto.region,
+        domain: dto.domain,
+        enabled: dto.enabled,
+        traffic_multiplier: dto.traffic_multiplier,
+    };
+    let view = door.desk.patch_node(id, patch, if_match(&request), &by).await?;
+    Ok(tagged(&view))
+}
+
+/// `DELETE /admin/nodes/{id}`
+pub async fn remove(door: Data<Door>, request: HttpRequest) -> Answer {
+    let by = door.writer(&request).await?;
+    door.desk.delete_node(id(&request)?, &by).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeQuery {
+    #[serde(default)]
+    from_node: bool,
+}
+
+/// `GET /admin/nodes/{id}/runtime-status`
+pub async fn runtime_status(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let id = id(&request)?;
+    let RuntimeQuery { from_node } = query(&request)?;
+    if from_node {
+        return Err(ApiError::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "fromNode is not there yet: read the last snapshot without it",
+        ));
+    }
+    let stats = door.desk.live(id).await?.stats;
+    let age = stats
+        .as_ref()
+        .map(|stats| door.desk.clock.now().since(stats.received_at).as_secs());
+    Ok(HttpResponse::Ok().json(json!({
+        "nodeId": id,
+        "receivedAt": stats.as_ref().map(|stats| stats.received_at),
+        "ageSeconds": age,
+        "source": "memory",
+        "system": stats.as_ref().map(|stats| stats.system),
+        "xray": stats.as_ref().and_then(|stats| stats.xray),
+        "mtproto": stats.as_ref().and_then(|stats| stats.mtproto.as_ref()),
+    })))
+}
+
+/// `GET /admin/nodes/{id}/errors`
+pub async fn errors(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let page = page(&request)?;
+    Ok(listed(
+        page,
+        &door.desk.node_errors(id(&request)?, page).await?,
+        |error| error.id,
+    ))
+}
+
+/// `GET /admin/nodes/{id}/config`: it holds credentials, so only for admins.
+pub async fn config(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.admins.admit(bearer(&request), Role::Admin).await?;
+    let config = door.desk.node_config(id(&request)?)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::ETAG, config.etag()))
+        .content_type("application/json")
+        .body(config.body()))
+}
+
+/// `POST /admin/nodes/{id}/config/retry`
+pub async fn retry_config(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.writer(&request).await?;
+    Ok(tagged(&door.desk.retry_config(id(&request)?).await?))
+}
+
+/// `GET /admin/nodes/{id}/keys`
+pub async fn keys(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let keys: Vec<Value> = door
+        .desk
+        .node_keys(id(&request)?)
+        .await?
+        .iter()
+        .map(shown_key)
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({"items": keys, "nextCursor": null})))
+}
+
+/// `POST /admin/nodes/{id}/keys`
+pub async fn add_key(door: Data<Door>, request: HttpRequest) -> Answer {
+    let by = door.writer(&request).await?;
+    let (secret, key) = door.desk.add_key(id(&request)?, &by).await?;
+    let mut shown = shown_key(&key);
+    shown["authKey"] = secret.expose_secret().into();
+    Ok(HttpResponse::Created().json(shown))
+}
+
+/// `DELETE /admin/nodes/{id}/keys/{key}`
+pub async fn revoke_key(door: Data<Door>, request: HttpRequest) -> Answer {
+    let by = door.writer(&request).await?;
+    door.desk
+        .revoke_key(id(&request)?, path_id(&request, "key", "key")?, &by)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+#[derive(Deserialize)]
+struct OnlineQuery {
+    node: Option<i64>,
+    protocol: Option<i64>,
+    user: Option<i64>,
+}
+
+/// `GET /admin/online`
+pub async fn online(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let wanted: OnlineQuery = query(&request)?;
+    let online = door.desk.online(wanted.node.map(NodeId)).await?;
+    let items: Vec<Value> = online
+        .into_iter()
+        .filter(|(_, user)| wanted.user.is_none_or(|id| user.user_id == UserId(id)))
+        .filter(|(_, user)| wanted.protocol.is_none_or(|id| user.node_protocol_id == ProtocolId(id)))
+        .map(|(node, user)| {
+            json!({"nodeId": node, "userId": user.user_id, "nodeProtocolId": user.node_protocol_id, "ips": user.ips})
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
+}
+
+fn id(request: &HttpRequest) -> Result<NodeId, ApiError> {
+    path_id(request, "id", "node")
+}
+
+fn if_match(request: &HttpRequest) -> Option<i64> {
+    let text = request
+        .headers()
+        .get(header::IF_MATCH)?
+        .to_str()
+        .unwrap_or_default()
+        .trim();
+    // A tag that is none of ours fits no version.
+    (text != "*").then(|| text.trim_matches('"').parse().unwrap_or(-1))
+}
+
+fn tagged(view: &NodeView) -> HttpResponse {
+    let etag = format!("\"{}\"", view.seed.record.version);
+    HttpResponse::Ok().insert_header((header::ETAG, etag)).json(shown(view))
+}
+
+fn shown(view: &NodeView) -> Value {
+    let (record, config) = (&view.seed.record, &view.seed.config);
+    let mut shown = json!({
+        "id": record.id,
+        "name": record.name,
+        "ip": record.ip,
+        "port": record.port,
+        "region": record.region,
+        "domain": record.domain,
+        "enabled": record.enabled,
+        "trafficMultiplier": record.traffic_multiplier,
+        "status": view.state.status,
+        "syncStatus": view.state.sync_status,
+        "revision": config.revision(),
+        "appliedRevision": view.state.applied_revision,
+        "configHash": config.hash().to_string(),
+        "configBytes": config.body().len(),
+        "configProblems": config.problems(),
+        "lastSeenAt": view.state.last_seen_at,
+        "onlineUsers": view.online_users,
+        "clockSkew": view.clock_skew,
+        "createdAt": record.created_at,
+        "version": record.version,
+    });
+    if config.body().len() > CONFIG_LARGE {
+        shown["configNotice"] = "the config is above 3 MiB: the agent must raise its gRPC receive limit".into();
+    }
+    shown
+}
+
+fn shown_key(key: &NodeKey) -> Value {
+    json!({
+        "id": key.id,
+        "nodeId": key.node_id,
+        "createdAt": key.created_at,
+        "firstUsedAt": key.first_used_at,
+        "revokedAt": key.revoked_at,
+    })
+}

@@ -1,0 +1,268 @@
+//! Reading bodies: bounded, and with errors that name the field.
+
+use actix_web::{
+    HttpRequest,
+    dev::Decompress,
+    http::{StatusCode, header},
+    web,
+};
+use futures_util::StreamExt as _;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+};
+
+use super::error::ApiError;
+
+/// The largest body, also after decompression.
+const BODY_MAX: usize = 8 << 20;
+
+/// The deepest JSON.
+const DEPTH_MAX: usize = 32;
+
+/// Reads a body and decodes it.
+pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
+    is_json(request)?;
+    let body = read(request, payload).await?;
+    decode(&body)
+}
+
+/// Decodes a body that may be empty: then it is `{}`.
+pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
+    let body = read(request, payload).await?;
+    if body.is_empty() {
+        return decode(b"{}");
+    }
+    is_json(request)?;
+    decode(&body)
+}
+
+/// Decodes JSON; the first bad field is named by its path.
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if depth(body) > DEPTH_MAX {
+        return Err(ApiError::bad_request(format!(
+            "the body is nested deeper than {DEPTH_MAX}"
+        )));
+    }
+    // serde would take an array for a struct's fields in order.
+    if body.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
+        return Err(ApiError::bad_request("the body must be an object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        ApiError::bad_request(wording(&path, error.inner()))
+    })?;
+    reader
+        .end()
+        .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;
+    Ok(value)
+}
+
+/// An integer within i64. serde's own words for one name the Rust type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Int(pub i64);
+
+impl<'de> Deserialize<'de> for Int {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IntVisitor;
+
+        impl Visitor<'_> for IntVisitor {
+            type Value = Int;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an integer")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Int, E> {
+                Ok(Int(value))
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Int, E> {
+                i64::try_from(value)
+                    .map(Int)
+                    .map_err(|_| E::custom("must be an integer of at most 2^63-1"))
+            }
+        }
+
+        deserializer.deserialize_i64(IntVisitor)
+    }
+}
+
+fn is_json(request: &HttpRequest) -> Result<(), ApiError> {
+    let Some(value) = request.headers().get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let kind = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if kind == "application/json" || kind.ends_with("+json") {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the content type must be application/json",
+    ))
+}
+
+async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+    let encoding = request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .map_or("identity", |it| it.to_str().unwrap_or("?"));
+    if !["identity", "gzip", "zstd"].contains(&encoding.trim().to_ascii_lowercase().as_str()) {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content encoding must be gzip, zstd or none",
+        ));
+    }
+    let mut stream = Decompress::from_headers(payload, request.headers());
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the body can't be read: {error}")))?;
+        if body.len() + chunk.len() > BODY_MAX {
+            return Err(ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is larger than {BODY_MAX} bytes"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// How deep the brackets go, outside of strings.
+fn depth(body: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// serde's words, as those of the API: `entries[3].bytesUp must be an integer`.
+fn wording(path: &str, error: &serde_json::Error) -> String {
+    let full = error.to_string();
+    if !error.is_data() {
+        return format!("the body is not valid JSON: {full}");
+    }
+    let words = full.rsplit_once(" at line ").map_or(full.as_str(), |(words, _)| words);
+    let within = if path == "." { String::new() } else { format!("{path}.") };
+    let here = if path == "." { "the body" } else { path };
+    if let Some(field) = quoted(words, "missing field") {
+        format!("{within}{field} is required")
+    } else if let Some(field) = quoted(words, "duplicate field") {
+        format!("{within}{field} is given twice")
+    } else if let Some(field) = quoted(words, "unknown field") {
+        format!("{within}{field} is not a field")
+    } else if let Some((_, expected)) = words.rsplit_once(", expected ") {
+        format!("{here} must be {}", kind(expected))
+    } else {
+        format!("{here} {words}")
+    }
+}
+
+fn quoted<'a>(words: &'a str, what: &str) -> Option<&'a str> {
+    words.strip_prefix(what)?.split('`').nth(1)
+}
+
+fn kind(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "f64" => "a number",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Report {
+        #[allow(dead_code)]
+        entries: Vec<Entry>,
+        #[allow(dead_code)]
+        note: Option<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Entry {
+        #[allow(dead_code)]
+        bytes_up: Int,
+    }
+
+    #[test]
+    fn the_first_bad_field_is_named() {
+        for (body, message) in [
+            (
+                r#"{"entries":[{"bytesUp":1},{"bytesUp":"1"}]}"#,
+                "entries[1].bytesUp must be an integer",
+            ),
+            (
+                r#"{"entries":[{"bytesUp":1.5}]}"#,
+                "entries[0].bytesUp must be an integer",
+            ),
+            (
+                r#"{"entries":[{"bytesUp":9223372036854775808}]}"#,
+                "entries[0].bytesUp must be an integer of at most 2^63-1",
+            ),
+            (
+                r#"{"entries":[{"bytesUp":null}]}"#,
+                "entries[0].bytesUp must be an integer",
+            ),
+            (r#"{"entries":[{}]}"#, "entries[0].bytesUp is required"),
+            (r#"{"entries":[5]}"#, "entries[0] must be an object"),
+            (r#"{"entries":{}}"#, "entries must be an array"),
+            (r#"{"entries":[],"entries":[]}"#, "entries is given twice"),
+            (r#"{"entries":[],"note":5}"#, "note must be a string"),
+            ("{}", "entries is required"),
+            ("[]", "the body must be an object"),
+            ("5", "the body must be an object"),
+        ] {
+            assert_eq!(
+                decode::<Report>(body.as_bytes()).unwrap_err().to_string(),
+                message,
+                "{body}"
+            );
+        }
+        for body in ["", "{", r#"{"entries":[]}x"#, r#"{"entries":}"#] {
+            let message = decode::<Report>(body.as_bytes()).unwrap_err().to_string();
+            assert!(message.starts_with("the body is not valid JSON: "), "{message}");
+        }
+    }
+
+    #[test]
+    fn depth_does_not_count_strings() {
+        assert_eq!(depth(br#"{"a":["[[[[",{"b":"\"[["}]}"#), 3);
+        let deep = format!("{{\"entries\":{}{}}}", "[".repeat(32), "]".repeat(32));
+        assert_eq!(
+            decode::<Report>(deep.as_bytes()).unwrap_err().to_string(),
+            "the body is nested deeper than 32"
+        );
+    }
+
+    #[test]
+    fn absent_and_unknown_fields_are_fine() {
+        decode::<Report>(br#"{"entries":[{"bytesUp":1,"more":[]}],"note":null,"x":1}"#).unwrap();
+    }
+}

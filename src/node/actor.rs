@@ -1,0 +1,274 @@
+//! The actor of a node: puts calls in line, asks the state, and makes durable what must be, before it is answered.
+
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorFutureExt as _, AtomicResponse, Context, Handler, Message, MessageResult, ResponseFuture,
+    WrapFuture as _,
+};
+
+use crate::{
+    clock::Clock,
+    journal::Journal,
+    model::{entry::Entry, node::Seed, node_config::NodeConfig, stats::StatsSnapshot},
+};
+
+use super::{
+    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
+    SessionReport, UsageReport,
+    state::{NodeState, Verdict},
+    vitals::Vitals,
+};
+
+/// How many calls of one node may wait. An agent has a handful of calls under way; after an outage it sends what it kept, one
+/// after the other. Past this the sender waits too, and gives up at its deadline.
+const MAILBOX_CAPACITY: usize = 64;
+
+/// See the module.
+pub struct NodeActor {
+    state: NodeState,
+    vitals: Arc<Vitals>,
+    journal: Journal,
+    clock: Clock,
+}
+
+impl NodeActor {
+    /// The actor of a node that so much is known of.
+    pub fn new(seed: Arc<Seed>, vitals: Arc<Vitals>, journal: Journal, clock: Clock) -> Self {
+        let state = NodeState::new(seed, vitals.state());
+        Self {
+            state,
+            vitals,
+            journal,
+            clock,
+        }
+    }
+
+    fn publish(&self) {
+        self.vitals.publish(
+            self.state.applied_revision(),
+            self.state.sync(),
+            self.state.clock_skew(),
+        );
+    }
+
+    fn make_durable(&self, (entry, receipt): (Entry, Receipt)) -> ResponseFuture<Result<Receipt, NodeError>> {
+        self.publish();
+        let journal = self.journal.clone();
+        Box::pin(async move {
+            journal.append(&entry).await?;
+            Ok(receipt)
+        })
+    }
+
+    /// Makes an entry durable, then changes the state, and only then takes the next call.
+    fn durable_change(
+        &self,
+        entry: Entry,
+        change: impl FnOnce(&mut NodeState, &Clock) + 'static,
+    ) -> AtomicResponse<Self, Result<(), NodeError>> {
+        let journal = self.journal.clone();
+        let appended = async move { journal.append(&entry).await };
+        AtomicResponse::new(Box::pin(appended.into_actor(self).map(|appended, actor, _| {
+            appended?;
+            change(&mut actor.state, &actor.clock);
+            actor.publish();
+            Ok(())
+        })))
+    }
+}
+
+impl Actor for NodeActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_CAPACITY);
+    }
+}
+
+impl Message for Heartbeat {
+    type Result = Verdict;
+}
+
+impl Handler<Heartbeat> for NodeActor {
+    type Result = MessageResult<Heartbeat>;
+
+    fn handle(&mut self, heartbeat: Heartbeat, _: &mut Self::Context) -> Self::Result {
+        let verdict = self.state.heartbeat(heartbeat.revision, self.clock.now());
+        let interval = self.state.beat_interval().unwrap_or_default();
+        self.vitals
+            .set_beat_interval(i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
+        self.publish();
+        MessageResult(verdict)
+    }
+}
+
+impl Message for UsageReport {
+    type Result = Result<Receipt, NodeError>;
+}
+
+impl Handler<UsageReport> for NodeActor {
+    type Result = ResponseFuture<Result<Receipt, NodeError>>;
+
+    fn handle(&mut self, report: UsageReport, _: &mut Self::Context) -> Self::Result {
+        let checked = self.state.usage(&report, self.clock.now());
+        self.make_durable(checked)
+    }
+}
+
+impl Message for OutboundReport {
+    type Result = Result<Receipt, NodeError>;
+}
+
+impl Handler<OutboundReport> for NodeActor {
+    type Result = ResponseFuture<Result<Receipt, NodeError>>;
+
+    fn handle(&mut self, report: OutboundReport, _: &mut Self::Context) -> Self::Result {
+        let checked = self.state.outbound_usage(&report, self.clock.now());
+        self.make_durable(checked)
+    }
+}
+
+impl Message for SessionReport {
+    type Result = Result<Receipt, NodeError>;
+}
+
+impl Handler<SessionReport> for NodeActor {
+    type Result = ResponseFuture<Result<Receipt, NodeError>>;
+
+    fn handle(&mut self, report: SessionReport, _: &mut Self::Context) -> Self::Result {
+        let checked = self.state.session_events(&report, self.clock.now());
+        self.make_durable(checked)
+    }
+}
+
+impl Message for ConfirmApplied {
+    type Result = Result<(), NodeError>;
+}
+
+impl Handler<ConfirmApplied> for NodeActor {
+    type Result = AtomicResponse<Self, Result<(), NodeError>>;
+
+    fn handle(&mut self, confirm: ConfirmApplied, _: &mut Self::Context) -> Self::Result {
+        let entry = self.state.applied_entry(confirm.revision, self.clock.now());
+        self.durable_change(entry, move |state, _| state.applied(confirm.revision))
+    }
+}
+
+impl Message for ReportError {
+    type Result = Result<(), NodeError>;
+}
+
+impl Handler<ReportError> for NodeActor {
+    type Result = AtomicResponse<Self, Result<(), NodeError>>;
+
+    fn handle(&mut self, error: ReportError, _: &mut Self::Context) -> Self::Result {
+        let revision = self.state.desired_revision();
+        let entry = self.state.error_entry(error, self.clock.now());
+        self.durable_change(entry, move |state, clock| state.failed(revision, clock.now()))
+    }
+}
+
+impl Message for ReportStats {
+    type Result = ();
+}
+
+impl Handler<ReportStats> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, report: ReportStats, _: &mut Self::Context) {
+        let ReportStats { system, xray, mtproto } = report;
+        self.state.take_stats(StatsSnapshot {
+            received_at: self.clock.now(),
+            system,
+            xray,
+            mtproto,
+        });
+    }
+}
+
+impl Message for ReportOnline {
+    type Result = ();
+}
+
+impl Handler<ReportOnline> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, report: ReportOnline, _: &mut Self::Context) {
+        let users: std::collections::HashSet<_> = report.users.iter().map(|user| user.user_id).collect();
+        self.vitals.set_online_users(users.len());
+        self.state.take_online(report.users, self.clock.now());
+    }
+}
+
+/// Asks for the config that the node should run.
+#[derive(Message)]
+#[rtype(result = "Arc<NodeConfig>")]
+pub struct GetConfig;
+
+impl Handler<GetConfig> for NodeActor {
+    type Result = MessageResult<GetConfig>;
+
+    fn handle(&mut self, _: GetConfig, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.config())
+    }
+}
+
+/// Asks for the node's live side.
+#[derive(Message)]
+#[rtype(result = "LiveView")]
+pub struct Show;
+
+impl Handler<Show> for NodeActor {
+    type Result = MessageResult<Show>;
+
+    fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
+        let (online, online_at) = self.state.online();
+        MessageResult(LiveView {
+            stats: self.state.stats(),
+            online,
+            online_at,
+        })
+    }
+}
+
+/// Tells a new truth about the node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Adopt(pub Arc<Seed>);
+
+impl Handler<Adopt> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, Adopt(seed): Adopt, _: &mut Self::Context) {
+        self.state.adopt(seed);
+        self.publish();
+    }
+}
+
+/// An admin says: the node shall try its config again now.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Retry;
+
+impl Handler<Retry> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retry, _: &mut Self::Context) {
+        self.state.retry();
+        self.publish();
+    }
+}
+
+/// Ends the actor: its node was deleted.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+impl Handler<Leave> for NodeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, context: &mut Self::Context) {
+        actix::ActorContext::stop(context);
+    }
+}

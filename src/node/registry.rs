@@ -1,0 +1,499 @@
+//! The door to all nodes: finds a node's actor, starts it where its first call landed, asks it within a deadline, and revives it
+//! when it fell.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use actix::{Actor as _, Addr, ArbiterHandle, Handler, Message, dev::ToEnvelope};
+use dashmap::DashMap;
+
+use crate::{
+    clock::Clock,
+    journal::Journal,
+    model::{
+        NodeId, Time,
+        node::{NodePatch, Seed, StoredState},
+        node_config::NodeConfig,
+    },
+    store::{Change, Store},
+};
+
+use super::{
+    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
+    SessionReport, UsageReport,
+    actor::{Adopt, GetConfig, Leave, NodeActor, Retry, Show},
+    liveness::{Judgement, Pulse},
+    state::Verdict,
+    vitals::Vitals,
+};
+
+/// How long a call may wait for its node's actor. An actor answers in microseconds; a report waits for its `fdatasync`, on a sick disk for
+/// seconds. Agents give up after about 10 s.
+const ASK_DEADLINE: Duration = Duration::from_secs(8);
+
+/// The pause before a fallen actor is raised, doubled with every fall, and its top.
+const REVIVE_AFTER: Duration = Duration::from_millis(100);
+const REVIVE_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// A reported revision above this can't be one of ours: JSON numbers are exact up to here.
+const REVISION_MAX: i64 = 1 << 53;
+
+/// All nodes. Cheap to clone; a clone made by [`Nodes::at`] starts actors on its own shard.
+#[derive(Clone)]
+pub struct Nodes {
+    shared: Arc<Shared>,
+    home: Option<usize>,
+}
+
+struct Shared {
+    slots: DashMap<NodeId, Slot>,
+    shards: Vec<ArbiterHandle>,
+    store: Arc<dyn Store>,
+    journal: Journal,
+    clock: Clock,
+    /// Moves with every seed, so that a snapshot knows whether it is old.
+    edition: AtomicU64,
+}
+
+/// What is known of a node whether its actor runs or not.
+struct Slot {
+    seed: Arc<Seed>,
+    vitals: Arc<Vitals>,
+    actor: Option<Home>,
+    falls: u32,
+    not_before: Time,
+}
+
+/// Where an actor lives.
+#[derive(Clone)]
+struct Home {
+    shard: usize,
+    addr: Addr<NodeActor>,
+}
+
+/// A node as lists show it, without asking its actor.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// What is known of it.
+    pub seed: Arc<Seed>,
+    /// Its state now.
+    pub state: StoredState,
+    /// How many users were connected at the last report.
+    pub online_users: u32,
+    /// Whether its clock is off.
+    pub clock_skew: bool,
+}
+
+impl Nodes {
+    /// A registry without nodes, whose actors will live on these shards.
+    pub fn new(shards: Vec<ArbiterHandle>, store: Arc<dyn Store>, journal: Journal, clock: Clock) -> Self {
+        assert!(!shards.is_empty(), "actors need a shard");
+        let shared = Shared {
+            slots: DashMap::new(),
+            shards,
+            store,
+            journal,
+            clock,
+            edition: AtomicU64::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+            home: None,
+        }
+    }
+
+    /// The same registry for calls that land on this shard.
+    pub fn at(&self, shard: usize) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            home: Some(shard),
+        }
+    }
+
+    /// Decides a heartbeat: whether the node should pull its config.
+    pub async fn heartbeat(&self, node: NodeId, heartbeat: Heartbeat) -> Result<bool, NodeError> {
+        let verdict = self.ask(node, heartbeat).await?;
+        if let Some(ip) = heartbeat.ip {
+            self.note_address(node, ip);
+        }
+        match verdict {
+            Verdict::InSync => Ok(false),
+            Verdict::NeedSync => Ok(true),
+            Verdict::Ahead => Ok(self.overtake(node, heartbeat.revision).await),
+        }
+    }
+
+    /// Takes a usage report; it is durable when this returns.
+    pub async fn usage(&self, node: NodeId, report: UsageReport) -> Result<Receipt, NodeError> {
+        self.ask(node, report).await?
+    }
+
+    /// Takes an outbound-usage report; it is durable when this returns.
+    pub async fn outbound_usage(&self, node: NodeId, report: OutboundReport) -> Result<Receipt, NodeError> {
+        self.ask(node, report).await?
+    }
+
+    /// Takes a session-events report; it is durable when this returns.
+    pub async fn session_events(&self, node: NodeId, report: SessionReport) -> Result<Receipt, NodeError> {
+        self.ask(node, report).await?
+    }
+
+    /// The config that the node should run.
+    pub async fn config(&self, node: NodeId) -> Result<Arc<NodeConfig>, NodeError> {
+        self.ask(node, GetConfig).await
+    }
+
+    /// Takes the confirmation of a revision; it is durable when this returns.
+    pub async fn confirm_applied(&self, node: NodeId, confirm: ConfirmApplied) -> Result<(), NodeError> {
+        self.ask(node, confirm).await?
+    }
+
+    /// Takes an error; it is durable when this returns.
+    pub async fn report_error(&self, node: NodeId, error: ReportError) -> Result<(), NodeError> {
+        self.ask(node, error).await?
+    }
+
+    /// Takes a snapshot of the machine.
+    pub async fn stats(&self, node: NodeId, stats: ReportStats) -> Result<(), NodeError> {
+        self.ask(node, stats).await
+    }
+
+    /// Takes the full set of connected users.
+    pub async fn online(&self, node: NodeId, online: ReportOnline) -> Result<(), NodeError> {
+        self.ask(node, online).await
+    }
+
+    /// The node's live side. Not a sign of its life.
+    pub async fn live(&self, node: NodeId) -> Result<LiveView, NodeError> {
+        self.send(node, Show).await
+    }
+
+    /// An admin says: try again now.
+    pub async fn retry_config(&self, node: NodeId) -> Result<(), NodeError> {
+        self.send(node, Retry).await
+    }
+
+    /// One node.
+    pub fn view(&self, node: NodeId) -> Option<NodeView> {
+        self.shared.slots.get(&node).map(|slot| slot.view())
+    }
+
+    /// The nodes below `before`, newest first.
+    pub fn list(&self, before: Option<NodeId>, limit: usize) -> Vec<NodeView> {
+        let mut ids: Vec<NodeId> = self
+            .shared
+            .slots
+            .iter()
+            .map(|it| *it.key())
+            .filter(|id| before.is_none_or(|before| *id < before))
+            .collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.truncate(limit);
+        ids.into_iter().filter_map(|id| self.view(id)).collect()
+    }
+
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.shared.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.shared.slots.is_empty()
+    }
+
+    /// The config that a node has now.
+    pub fn current_config(&self, node: NodeId) -> Option<Arc<NodeConfig>> {
+        self.shared.slots.get(&node).map(|slot| Arc::clone(&slot.seed.config))
+    }
+
+    /// A new node, or a new truth about one.
+    pub fn adopt(&self, seed: Seed) {
+        let id = seed.record.id;
+        let seed = Arc::new(seed);
+        let mut slot = self
+            .shared
+            .slots
+            .entry(id)
+            .or_insert_with(|| Slot::new(Arc::clone(&seed)));
+        if !Arc::ptr_eq(&slot.seed, &seed) && *slot.seed == *seed {
+            return;
+        }
+        slot.seed = Arc::clone(&seed);
+        let home = slot.actor.clone();
+        let vitals = Arc::clone(&slot.vitals);
+        drop(slot);
+        self.shared.edition.fetch_add(1, Relaxed);
+        match home {
+            Some(home) => deliver(&home.addr, Adopt(seed)),
+            None => settle_without_actor(&vitals, &seed),
+        }
+    }
+
+    /// Forgets all nodes but these.
+    pub fn retain(&self, keep: &HashSet<NodeId>) {
+        self.shared.slots.retain(|id, slot| {
+            let stays = keep.contains(id);
+            if !stays {
+                self.shared.edition.fetch_add(1, Relaxed);
+                slot.actor.take().inspect(|home| deliver(&home.addr, Leave));
+            }
+            stays
+        });
+    }
+
+    /// What was made durable but had not reached the store when Core stopped: the node's state is what it says.
+    pub fn restore(&self, node: NodeId, change: impl FnOnce(StoredState, i64) -> StoredState) {
+        if let Some(mut slot) = self.shared.slots.get_mut(&node) {
+            let desired = slot.seed.config.revision();
+            slot.vitals = Arc::new(Vitals::new(change(slot.vitals.state(), desired)));
+        }
+    }
+
+    /// All that must be known to serve the nodes without a store, and its edition.
+    pub fn export(&self) -> (u64, Vec<(Arc<Seed>, StoredState)>) {
+        let edition = self.shared.edition.load(Relaxed);
+        (
+            edition,
+            self.shared
+                .slots
+                .iter()
+                .map(|slot| (Arc::clone(&slot.seed), slot.vitals.state()))
+                .collect(),
+        )
+    }
+
+    /// The states of all nodes.
+    pub fn states(&self) -> Vec<(NodeId, StoredState)> {
+        self.shared
+            .slots
+            .iter()
+            .map(|slot| (*slot.key(), slot.vitals.state()))
+            .collect()
+    }
+
+    /// What the watchdog looks at.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        let pulse = |id: NodeId, vitals: &Vitals| Pulse {
+            node: id,
+            life: vitals.life(),
+            last_seen: vitals.last_seen(),
+            beat_interval: Duration::from_millis(u64::try_from(vitals.beat_interval()).unwrap_or(0)),
+        };
+        self.shared
+            .slots
+            .iter()
+            .map(|slot| pulse(*slot.key(), &slot.vitals))
+            .collect()
+    }
+
+    /// What the watchdog found. A node that called meanwhile is not touched.
+    pub fn judge(&self, judgement: &Judgement) {
+        for (node, from, to) in &judgement.changes {
+            let changed = self
+                .shared
+                .slots
+                .get(node)
+                .is_some_and(|slot| slot.vitals.judge(*from, *to));
+            if changed {
+                tracing::warn!(node = %node, from = ?from, to = ?to, "a node stopped calling");
+            }
+        }
+    }
+
+    /// A call of the node itself: a sign of life, then the question.
+    async fn ask<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        NodeActor: Handler<M>,
+        actix::Context<NodeActor>: ToEnvelope<NodeActor, M>,
+    {
+        let came_back = self
+            .shared
+            .slots
+            .get(&node)
+            .ok_or(NodeError::Missing)?
+            .vitals
+            .seen(self.shared.clock.now());
+        if came_back {
+            tracing::info!(node = %node, "a node is online");
+        }
+        self.send(node, message).await
+    }
+
+    async fn send<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        NodeActor: Handler<M>,
+        actix::Context<NodeActor>: ToEnvelope<NodeActor, M>,
+    {
+        let home = self.find(node)?;
+        if self.home.is_some_and(|here| here != home.shard) {
+            metrics::counter!("core_node_calls_crossing_total").increment(1);
+        }
+        home.addr.send(message).timeout(ASK_DEADLINE).await.map_err(|error| {
+            metrics::counter!("core_node_calls_failed_total").increment(1);
+            tracing::warn!(node = %node, %error, "a node's actor did not answer");
+            NodeError::Busy
+        })
+    }
+
+    /// The actor of a node: the one that runs, or a new one.
+    fn find(&self, node: NodeId) -> Result<Home, NodeError> {
+        let slot = self.shared.slots.get(&node).ok_or(NodeError::Missing)?;
+        if let Some(home) = slot.actor.as_ref().filter(|home| home.addr.connected()) {
+            return Ok(home.clone());
+        }
+        drop(slot);
+        let mut slot = self.shared.slots.get_mut(&node).ok_or(NodeError::Missing)?;
+        match &slot.actor {
+            Some(home) if home.addr.connected() => return Ok(home.clone()),
+            Some(_) => slot.fell(node, self.shared.clock.now()),
+            None => {}
+        }
+        if self.shared.clock.now() < slot.not_before {
+            return Err(NodeError::Busy);
+        }
+        let home = self.start(node, &slot);
+        slot.actor = Some(home.clone());
+        Ok(home)
+    }
+
+    fn start(&self, node: NodeId, slot: &Slot) -> Home {
+        let shards = &self.shared.shards;
+        let spread = || usize::try_from(node.0.unsigned_abs() % shards.len() as u64).unwrap_or(0);
+        let shard = self.home.unwrap_or_else(spread);
+        let (seed, vitals) = (Arc::clone(&slot.seed), Arc::clone(&slot.vitals));
+        let (journal, clock) = (self.shared.journal.clone(), self.shared.clock.clone());
+        let addr = NodeActor::start_in_arbiter(&shards[shard], move |_| NodeActor::new(seed, vitals, journal, clock));
+        Home { shard, addr }
+    }
+
+    /// The node runs a revision above the one that is known. If the store knows no better, the desired revision moves past it, so that one
+    /// number never names two configs. Without the store nothing is decided.
+    async fn overtake(&self, node: NodeId, reported: i64) -> bool {
+        if reported > REVISION_MAX {
+            metrics::counter!("core_absurd_revisions_total").increment(1);
+            return true;
+        }
+        match self.shared.store.raise_revision(node, reported).await {
+            Ok(Some(revision)) => {
+                tracing::warn!(node = %node, reported, revision, "a node runs a revision that was never given out");
+                if let Some(config) = self.current_config(node).filter(|config| config.revision() < revision) {
+                    self.renumber(node, &config, revision);
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(node = %node, reported, %error, "a node's revision can't be checked now");
+                false
+            }
+        }
+    }
+
+    fn renumber(&self, node: NodeId, config: &NodeConfig, revision: i64) {
+        let Some(seed) = self.view(node).map(|view| view.seed) else {
+            return;
+        };
+        let mut seed = Seed::clone(&seed);
+        seed.config = Arc::new(config.with_revision(revision));
+        seed.record.revision = revision;
+        self.adopt(seed);
+    }
+
+    /// A changed address goes to the store, off the path of the call; the catalogue brings it back from there.
+    fn note_address(&self, node: NodeId, ip: std::net::IpAddr) {
+        let Some(slot) = self.shared.slots.get(&node) else {
+            return;
+        };
+        if slot.seed.record.ip == ip || !slot.vitals.start_moving() {
+            return;
+        }
+        let vitals = Arc::clone(&slot.vitals);
+        drop(slot);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let patch = NodePatch {
+                ip: Some(ip),
+                ..NodePatch::default()
+            };
+            let by = Change {
+                actor: format!("node {node}"),
+                address: None,
+                request_id: None,
+                at: shared.clock.now(),
+            };
+            match shared.store.patch_node(node, patch, None, &by).await {
+                Ok(_) => tracing::info!(node = %node, %ip, "a node has a new address"),
+                Err(error) => tracing::warn!(node = %node, %error, "a node's new address can't be kept now"),
+            }
+            vitals.stop_moving();
+        });
+    }
+}
+
+impl Slot {
+    fn new(seed: Arc<Seed>) -> Self {
+        let vitals = Arc::new(Vitals::new(seed.record.state));
+        Self {
+            seed,
+            vitals,
+            actor: None,
+            falls: 0,
+            not_before: Time::default(),
+        }
+    }
+
+    fn view(&self) -> NodeView {
+        NodeView {
+            seed: Arc::clone(&self.seed),
+            state: self.vitals.state(),
+            online_users: self.vitals.online_users(),
+            clock_skew: self.vitals.clock_skew(),
+        }
+    }
+
+    fn fell(&mut self, node: NodeId, now: Time) {
+        self.actor = None;
+        let pause = REVIVE_AFTER
+            .saturating_mul(1 << self.falls.min(10))
+            .min(REVIVE_AFTER_MAX);
+        self.falls = self.falls.saturating_add(1);
+        self.not_before = if self.falls == 1 { now } else { now.plus(pause) };
+        metrics::counter!("core_node_actors_revived_total").increment(1);
+        tracing::error!(node = %node, falls = self.falls, "a node's actor fell and is revived");
+    }
+}
+
+/// Without an actor nobody else says that a node which ran the last revision now waits for the next.
+fn settle_without_actor(vitals: &Vitals, seed: &Seed) {
+    let mut state = vitals.state();
+    if state.sync_status == crate::model::node::SyncStatus::Synced && state.applied_revision != seed.config.revision() {
+        state.sync_status = crate::model::node::SyncStatus::Pending;
+        vitals.publish(state.applied_revision, state.sync_status, vitals.clock_skew());
+    }
+}
+
+/// Hands a message over without waiting for the actor; the task waits for room in the mailbox.
+fn deliver<M>(addr: &Addr<NodeActor>, message: M)
+where
+    M: Message<Result = ()> + Send + 'static,
+    NodeActor: Handler<M>,
+    actix::Context<NodeActor>: ToEnvelope<NodeActor, M>,
+{
+    let sent = addr.send(message);
+    tokio::spawn(async move {
+        if sent.await.is_err() {
+            tracing::debug!("an actor was gone before it heard the news");
+        }
+    });
+}
