@@ -40,6 +40,7 @@ mod writer;
 use std::{
     fmt,
     fs::{self, File, TryLockError},
+    io,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -166,7 +167,7 @@ impl Journal {
     /// disk does not stop this; it only refuses appends.
     pub fn open(dir: &Path, options: Options, clock: Clock, disk: Arc<dyn Disk>) -> Result<Self, JournalError> {
         check(&options)?;
-        fs::create_dir_all(dir).map_err(JournalError::io("make", dir))?;
+        make_dir(dir, &*disk).map_err(JournalError::io("make", dir))?;
         let lock = lock(dir)?;
         let quarantine = Quarantine::new(dir.to_owned());
         let recovered = Recovery {
@@ -329,6 +330,17 @@ fn check(options: &Options) -> Result<(), JournalError> {
     }
     if options.max_bytes < options.segment_bytes {
         return Err(JournalError::Options("it must have room for one segment"));
+    }
+    Ok(())
+}
+
+/// Makes the directory, and those above it, so that they are still there after a power failure.
+fn make_dir(dir: &Path, disk: &dyn Disk) -> io::Result<()> {
+    let missing = dir.ancestors().take_while(|it| !it.exists()).count();
+    fs::create_dir_all(dir)?;
+    for parent in dir.ancestors().skip(1).take(missing) {
+        let here = parent.as_os_str().is_empty();
+        disk.sync_dir(if here { Path::new(".") } else { parent })?;
     }
     Ok(())
 }

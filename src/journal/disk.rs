@@ -15,6 +15,8 @@ const ZEROS: usize = 1024 * 1024;
 
 /// A disk, as far as the journal needs one.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// The names in a directory. Those that are not UTF-8 are not ours, and left out.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Makes a directory whose parent is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes a file of `bytes` zeros in place of whatever has that name, with all its blocks written and durable, so that writing
@@ -60,6 +62,14 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
 pub struct RealDisk;
 
 impl Disk for RealDisk {
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         fs::create_dir(path)
     }

@@ -61,7 +61,7 @@ impl GenerationReport {
 /// Looks at every generation in `dir`, oldest first. While a journal is open there, its newest records may be missing.
 pub fn inspect(dir: &Path) -> Result<Vec<GenerationReport>, JournalError> {
     let disk = RealDisk;
-    let listing = survey::list(dir)?;
+    let listing = survey::list(&disk, dir)?;
     let generations = listing.generations.into_iter();
     generations
         .map(|(_, id, path)| report(&disk, survey::survey(&disk, id, &path)?))

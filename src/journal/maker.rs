@@ -132,10 +132,11 @@ fn blank(shared: &Shared, dir: &Path, index: u64, bytes: u64) -> Result<Blank, A
 }
 
 fn ensure_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    match disk.create_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
     }
-    disk.create_dir(dir)?;
+    // Even if it is there: it may be so since a try whose sync failed.
     match dir.parent() {
         Some(parent) => disk.sync_dir(parent),
         None => Ok(()),

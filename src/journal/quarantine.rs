@@ -48,7 +48,7 @@ impl Quarantine {
     pub fn report(&self, disk: &dyn Disk, path: &Path, lost: u64, what: &str) {
         tracing::error!(file = %path.display(), lost, what, "a file of the journal is damaged; what is whole in it still counts");
         self.count(lost);
-        if let Err(error) = self.keep(path, "", |kept| disk.link(path, kept)) {
+        if let Err(error) = self.keep(disk, path, "", |kept| disk.link(path, kept)) {
             tracing::error!(file = %path.display(), %error, "the damaged file could not be kept for a look");
         }
     }
@@ -61,7 +61,7 @@ impl Quarantine {
             bytes = tail.len(),
             "whole records follow the bad one at which this segment of the journal ends: a crash in the middle of a write, or damage"
         );
-        self.keep(path, ".tail", |kept| {
+        self.keep(disk, path, ".tail", |kept| {
             let file = disk.allocate(kept, tail.len() as u64)?;
             write_all(&*file, tail, 0)?;
             file.sync_data()
@@ -69,24 +69,25 @@ impl Quarantine {
     }
 
     /// Keeps it as `<generation>.<file>.quarantined` beside the generations.
-    fn keep(&self, path: &Path, what: &str, keep: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    fn keep(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        what: &str,
+        keep: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let name = |path: Option<&Path>| Some(path?.file_name()?.to_str()?.to_owned());
         let (generation, file) = name(path.parent())
             .zip(name(Some(path)))
             .ok_or(io::ErrorKind::InvalidFilename)?;
-        let kept = self.dir.join(format!("{generation}.{file}{what}{QUARANTINED}"));
-        if kept.exists() {
+        let kept = format!("{generation}.{file}{what}{QUARANTINED}");
+        let names = disk.list(&self.dir)?;
+        if names.contains(&kept) {
             return Ok(());
         }
-        if self.files() >= FILES_MAX {
+        if names.iter().filter(|it| it.ends_with(QUARANTINED)).count() >= FILES_MAX {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        keep(&kept)
-    }
-
-    fn files(&self) -> usize {
-        let Ok(entries) = self.dir.read_dir() else { return 0 };
-        let quarantined = |name: std::ffi::OsString| name.to_str().is_some_and(|name| name.ends_with(QUARANTINED));
-        entries.flatten().filter(|entry| quarantined(entry.file_name())).count()
+        keep(&self.dir.join(kept))
     }
 }

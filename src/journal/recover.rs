@@ -1,6 +1,6 @@
 //! What happens to the generations that were there before: each is sealed where it ends, and those without records are removed.
 
-use std::{fs, io, path::Path, sync::atomic::Ordering};
+use std::{io, path::Path, sync::atomic::Ordering};
 
 use super::{
     JournalError,
@@ -34,7 +34,7 @@ pub(super) struct Recovered {
 impl Recovery<'_> {
     /// Seals every generation, and gives those that hold records.
     pub fn run(&self) -> Result<Recovered, JournalError> {
-        let Listing { generations, deleted } = survey::list(self.dir)?;
+        let Listing { generations, deleted } = survey::list(self.disk, self.dir)?;
         for path in deleted {
             self.finish_removal(&path)?;
         }
@@ -186,8 +186,8 @@ pub(super) fn remove_generation(disk: &dyn Disk, path: &Path) -> Result<(), Jour
 }
 
 fn empty_dir(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path)? {
-        disk.remove_file(&entry?.path())?;
+    for name in disk.list(path)? {
+        disk.remove_file(&path.join(name))?;
     }
     disk.remove_dir(path)
 }

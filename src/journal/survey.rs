@@ -1,7 +1,7 @@
 //! Looks at what lies in a journal's directory, and changes nothing.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -72,9 +72,9 @@ pub(super) struct Listing {
 }
 
 /// Lists the generations.
-pub(super) fn list(dir: &Path) -> Result<Listing, JournalError> {
+pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, JournalError> {
     let mut listing = Listing::default();
-    for (name, path) in names(dir)? {
+    for (name, path) in names(disk, dir)? {
         if let Some((number, id)) = layout::parse_generation(&name) {
             if let Some((_, _, twin)) = listing.generations.iter().find(|it| it.1 == id) {
                 return Err(JournalError::Twice(twin.clone(), path));
@@ -96,7 +96,7 @@ pub(super) fn list(dir: &Path) -> Result<Listing, JournalError> {
 pub(super) fn survey(disk: &dyn Disk, id: JournalId, path: &Path) -> Result<Surveyed, JournalError> {
     let mut indexed = Vec::new();
     let mut temporary = Vec::new();
-    for (name, path) in names(path)? {
+    for (name, path) in names(disk, path)? {
         if let Some(index) = layout::parse_segment(&name) {
             indexed.push((index, path));
         } else if name.ends_with(layout::TEMPORARY) {
@@ -302,19 +302,14 @@ fn read_seal(disk: &dyn Disk, path: &Path, id: JournalId) -> Result<Seal, Journa
     }
 }
 
-/// What a directory holds; names that are not UTF-8 are not ours.
-pub(super) fn names(dir: &Path) -> Result<Vec<(String, PathBuf)>, JournalError> {
-    let read = || {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            if let Ok(name) = entry.file_name().into_string() {
-                names.push((name, entry.path()));
-            }
-        }
-        Ok(names)
-    };
-    read().map_err(JournalError::io("list", dir))
+/// What a directory holds.
+fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<(String, PathBuf)>, JournalError> {
+    let names = disk.list(dir).map_err(JournalError::io("list", dir))?;
+    let paths = names.into_iter().map(|name| {
+        let path = dir.join(&name);
+        (name, path)
+    });
+    Ok(paths.collect())
 }
 
 fn time(at: SystemTime) -> Time {

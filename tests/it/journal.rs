@@ -1,8 +1,10 @@
 //! The journal against a real disk, and against one that fails.
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod corruption;
 mod disk;
 mod faults;
+mod memory;
 mod model;
 mod whole;
 

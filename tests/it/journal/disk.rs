@@ -54,6 +54,10 @@ impl FlakyDisk {
 }
 
 impl Disk for FlakyDisk {
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(path)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         RealDisk.create_dir(path)
     }
