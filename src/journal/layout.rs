@@ -7,6 +7,7 @@
 //! <dir>/000001-<journal id>/00000001.tmp                a segment in the making
 //! <dir>/000001-<journal id>.deleted/                    a generation in the course of removal
 //! <dir>/000001-<journal id>.00000000.seg.quarantined    a damaged file, kept for people
+//! <dir>/000001-<journal id>.00000000.seg.tail.quarantined    what was cut off behind a torn end, if it held whole records
 //! ```
 
 use crate::model::{JournalId, Position};

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     sync::atomic::{AtomicU64, Ordering::SeqCst},
 };
 
@@ -174,6 +175,84 @@ async fn blocks_that_cannot_be_read_are_damage_and_no_more() {
         "nothing is altered"
     );
     assert_eq!(journal.health().damaged, piece.lost);
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_stop_a_start() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let (old, written) = (journal.id(), append_all(&journal, 1..=30).await);
+    drop(journal);
+    bench.disk.faults.no_room.store(true, SeqCst);
+    for _ in 0..2 {
+        let journal = bench.open();
+        assert_eq!(read_all(&journal, old).entries, written);
+        assert!(
+            files(&bench.dir(), "sealed").is_empty(),
+            "there was no room for the mark"
+        );
+        refused(&journal, entry(100, 3)).await;
+    }
+    bench.disk.faults.no_room.store(false, SeqCst);
+    let journal = bench.open();
+    assert_eq!(files(&bench.dir(), "sealed").len(), 1);
+    assert_eq!(read_all(&journal, old).entries, written);
+}
+
+/// Changes one bit in the last segment, in the record with this position.
+fn flip(segment: &Path, position: u64) {
+    let mut bytes = fs::read(segment).unwrap();
+    let mark = position.to_le_bytes();
+    // The position is the end of a record's head; entries here hold no such 8 bytes.
+    let at = bytes.windows(8).skip(64).position(|it| it == mark).unwrap() + 64;
+    bytes[at + 8] ^= 1;
+    fs::write(segment, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_cut_off_behind_a_torn_end_is_kept_for_a_look() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let written = append_all(&journal, 1..=10).await;
+    let dir = bench.crashed("crashed");
+    flip(&files(&dir, ".seg")[0], 6);
+    let reopened = bench.open_at(&dir);
+    let piece = read_all(&reopened, journal.id());
+    assert_eq!((&piece.entries[..], piece.lost), (&written[..5], 0));
+    assert_eq!(files(&dir, ".tail.quarantined").len(), 1);
+}
+
+#[tokio::test]
+async fn damage_under_an_open_journal_is_found_and_read_around() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let mut written = append_all(&journal, 1..=10).await;
+    flip(&files(&bench.dir(), ".seg")[0], 6);
+    written.remove(5);
+    let piece = read_all(&journal, journal.id());
+    assert_eq!((&piece.entries, piece.lost, piece.upto), (&written, 1, Position(10)));
+    // The segment goes on, and the damage is counted once.
+    written.extend(append_all(&journal, 11..=12).await);
+    let piece = read_all(&journal, journal.id());
+    assert_eq!((piece.entries, piece.lost, piece.upto), (written, 1, Position(12)));
+    assert_eq!(journal.health().damaged, 1);
+    assert_eq!(files(&bench.dir(), ".quarantined").len(), 1);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_gone_is_a_gap() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let written = append_all(&journal, 1..=80).await;
+    let dir = bench.crashed("crashed");
+    let segments = files(&dir, ".seg");
+    assert!(segments.len() > 2);
+    fs::remove_file(&segments[1]).unwrap();
+    let reopened = bench.open_at(&dir);
+    let piece = read_all(&reopened, journal.id());
+    assert!(piece.lost > 0 && piece.upto == Position(80));
+    assert_eq!(reopened.health().damaged, piece.lost);
+    assert!(piece.entries.iter().all(|read| written.contains(read)));
 }
 
 #[derive(Debug, Clone)]
