@@ -38,6 +38,8 @@ pub struct FlakyDisk {
 struct FlakyFile {
     file: Arc<dyn DiskFile>,
     faults: Arc<Faults>,
+    /// A write or a sync failed: what is on the disk is unknown for good, so nothing more may be written here.
+    failed: AtomicBool,
 }
 
 fn fails(counter: &AtomicU64) -> io::Result<()> {
@@ -50,7 +52,8 @@ fn fails(counter: &AtomicU64) -> io::Result<()> {
 impl FlakyDisk {
     fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         let faults = Arc::clone(&self.faults);
-        Arc::new(FlakyFile { file, faults })
+        let failed = AtomicBool::new(false);
+        Arc::new(FlakyFile { file, faults, failed })
     }
 }
 
@@ -123,7 +126,9 @@ impl DiskFile for FlakyFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        assert!(!self.failed.load(SeqCst), "a write to a file that failed");
         if let Err(error) = fails(&self.faults.failing_writes) {
+            self.failed.store(true, SeqCst);
             // Half of it reaches the disk.
             self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(error);
@@ -134,7 +139,8 @@ impl DiskFile for FlakyFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        fails(&self.faults.failing_syncs)
+        assert!(!self.failed.load(SeqCst), "a sync of a file that failed");
+        fails(&self.faults.failing_syncs).inspect_err(|_| self.failed.store(true, SeqCst))
     }
 
     fn len(&self) -> io::Result<u64> {
