@@ -1,9 +1,11 @@
 //! Nodes: one actor each. `state` decides, `actor` serialises, `registry` is the door.
 
 pub mod actor;
+pub mod fleet;
 pub mod keys;
 pub mod liveness;
 pub mod registry;
+pub mod slot;
 pub mod state;
 pub mod vitals;
 

@@ -12,7 +12,7 @@ use crate::{
         presence::OnlineUser,
         secrets::KeyIssuer,
     },
-    node::{LiveView, registry::NodeView},
+    node::{LiveView, slot::NodeView},
     store::{Change, Page, PatchOutcome, StoreError},
 };
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Stdout, Write as _};
 
 use bytesize::ByteSize;
-use vpn_core::{node::registry::NodeView, store::Totals};
+use vpn_core::{node::slot::NodeView, store::Totals};
 
 /// Plain output says everything this often.
 const PLAIN_EVERY: u32 = 5;

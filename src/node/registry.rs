@@ -2,7 +2,6 @@
 //! when it fell.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,8 +16,8 @@ use crate::{
     clock::Clock,
     journal::Journal,
     model::{
-        NodeId, Time,
-        node::{NodePatch, Seed, StoredState},
+        NodeId,
+        node::{NodePatch, Seed},
         node_config::NodeConfig,
     },
     store::{Change, Store},
@@ -27,19 +26,14 @@ use crate::{
 use super::{
     ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
     SessionReport, UsageReport,
-    actor::{Adopt, GetConfig, Leave, NodeActor, Retry, Show},
-    liveness::{Judgement, Pulse},
+    actor::{Adopt, GetConfig, NodeActor, Retry, Show},
+    slot::{Home, Slot, settle_without_actor},
     state::Verdict,
-    vitals::Vitals,
 };
 
 /// How long a call may wait for its node's actor. An actor answers in microseconds; a report waits for its `fdatasync`, on a sick disk for
 /// seconds. Agents give up after about 10 s.
 const ASK_DEADLINE: Duration = Duration::from_secs(8);
-
-/// The pause before a fallen actor is raised, doubled with every fall, and its top.
-const REVIVE_AFTER: Duration = Duration::from_millis(100);
-const REVIVE_AFTER_MAX: Duration = Duration::from_secs(10);
 
 /// A reported revision above this can't be one of ours: JSON numbers are exact up to here.
 const REVISION_MAX: i64 = 1 << 53;
@@ -47,47 +41,18 @@ const REVISION_MAX: i64 = 1 << 53;
 /// All nodes. Cheap to clone; a clone made by [`Nodes::at`] starts actors on its own shard.
 #[derive(Clone)]
 pub struct Nodes {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     home: Option<usize>,
 }
 
-struct Shared {
-    slots: DashMap<NodeId, Slot>,
+pub(super) struct Shared {
+    pub(super) slots: DashMap<NodeId, Slot>,
     shards: Vec<ArbiterHandle>,
     store: Arc<dyn Store>,
     journal: Journal,
     clock: Clock,
     /// Moves with every seed, so that a snapshot knows whether it is old.
-    edition: AtomicU64,
-}
-
-/// What is known of a node whether its actor runs or not.
-struct Slot {
-    seed: Arc<Seed>,
-    vitals: Arc<Vitals>,
-    actor: Option<Home>,
-    falls: u32,
-    not_before: Time,
-}
-
-/// Where an actor lives.
-#[derive(Clone)]
-struct Home {
-    shard: usize,
-    addr: Addr<NodeActor>,
-}
-
-/// A node as lists show it, without asking its actor.
-#[derive(Debug, Clone)]
-pub struct NodeView {
-    /// What is known of it.
-    pub seed: Arc<Seed>,
-    /// Its state now.
-    pub state: StoredState,
-    /// How many users were connected at the last report.
-    pub online_users: u32,
-    /// Whether its clock is off.
-    pub clock_skew: bool,
+    pub(super) edition: AtomicU64,
 }
 
 impl Nodes {
@@ -179,35 +144,6 @@ impl Nodes {
         self.send(node, Retry).await
     }
 
-    /// One node.
-    pub fn view(&self, node: NodeId) -> Option<NodeView> {
-        self.shared.slots.get(&node).map(|slot| slot.view())
-    }
-
-    /// The nodes below `before`, newest first.
-    pub fn list(&self, before: Option<NodeId>, limit: usize) -> Vec<NodeView> {
-        let mut ids: Vec<NodeId> = self
-            .shared
-            .slots
-            .iter()
-            .map(|it| *it.key())
-            .filter(|id| before.is_none_or(|before| *id < before))
-            .collect();
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        ids.truncate(limit);
-        ids.into_iter().filter_map(|id| self.view(id)).collect()
-    }
-
-    /// How many nodes there are.
-    pub fn len(&self) -> usize {
-        self.shared.slots.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.shared.slots.is_empty()
-    }
-
     /// The config that a node has now.
     pub fn current_config(&self, node: NodeId) -> Option<Arc<NodeConfig>> {
         self.shared.slots.get(&node).map(|slot| Arc::clone(&slot.seed.config))
@@ -233,77 +169,6 @@ impl Nodes {
         match home {
             Some(home) => deliver(&home.addr, Adopt(seed)),
             None => settle_without_actor(&vitals, &seed),
-        }
-    }
-
-    /// Forgets all nodes but these.
-    pub fn retain(&self, keep: &HashSet<NodeId>) {
-        self.shared.slots.retain(|id, slot| {
-            let stays = keep.contains(id);
-            if !stays {
-                self.shared.edition.fetch_add(1, Relaxed);
-                slot.actor.take().inspect(|home| deliver(&home.addr, Leave));
-            }
-            stays
-        });
-    }
-
-    /// What was made durable but had not reached the store when Core stopped: the node's state is what it says.
-    pub fn restore(&self, node: NodeId, change: impl FnOnce(StoredState, i64) -> StoredState) {
-        if let Some(mut slot) = self.shared.slots.get_mut(&node) {
-            let desired = slot.seed.config.revision();
-            slot.vitals = Arc::new(Vitals::new(change(slot.vitals.state(), desired)));
-        }
-    }
-
-    /// All that must be known to serve the nodes without a store, and its edition.
-    pub fn export(&self) -> (u64, Vec<(Arc<Seed>, StoredState)>) {
-        let edition = self.shared.edition.load(Relaxed);
-        (
-            edition,
-            self.shared
-                .slots
-                .iter()
-                .map(|slot| (Arc::clone(&slot.seed), slot.vitals.state()))
-                .collect(),
-        )
-    }
-
-    /// The states of all nodes.
-    pub fn states(&self) -> Vec<(NodeId, StoredState)> {
-        self.shared
-            .slots
-            .iter()
-            .map(|slot| (*slot.key(), slot.vitals.state()))
-            .collect()
-    }
-
-    /// What the watchdog looks at.
-    pub fn pulses(&self) -> Vec<Pulse> {
-        let pulse = |id: NodeId, vitals: &Vitals| Pulse {
-            node: id,
-            life: vitals.life(),
-            last_seen: vitals.last_seen(),
-            beat_interval: Duration::from_millis(u64::try_from(vitals.beat_interval()).unwrap_or(0)),
-        };
-        self.shared
-            .slots
-            .iter()
-            .map(|slot| pulse(*slot.key(), &slot.vitals))
-            .collect()
-    }
-
-    /// What the watchdog found. A node that called meanwhile is not touched.
-    pub fn judge(&self, judgement: &Judgement) {
-        for (node, from, to) in &judgement.changes {
-            let changed = self
-                .shared
-                .slots
-                .get(node)
-                .is_some_and(|slot| slot.vitals.judge(*from, *to));
-            if changed {
-                tracing::warn!(node = %node, from = ?from, to = ?to, "a node stopped calling");
-            }
         }
     }
 
@@ -441,50 +306,8 @@ impl Nodes {
     }
 }
 
-impl Slot {
-    fn new(seed: Arc<Seed>) -> Self {
-        let vitals = Arc::new(Vitals::new(seed.record.state));
-        Self {
-            seed,
-            vitals,
-            actor: None,
-            falls: 0,
-            not_before: Time::default(),
-        }
-    }
-
-    fn view(&self) -> NodeView {
-        NodeView {
-            seed: Arc::clone(&self.seed),
-            state: self.vitals.state(),
-            online_users: self.vitals.online_users(),
-            clock_skew: self.vitals.clock_skew(),
-        }
-    }
-
-    fn fell(&mut self, node: NodeId, now: Time) {
-        self.actor = None;
-        let pause = REVIVE_AFTER
-            .saturating_mul(1 << self.falls.min(10))
-            .min(REVIVE_AFTER_MAX);
-        self.falls = self.falls.saturating_add(1);
-        self.not_before = if self.falls == 1 { now } else { now.plus(pause) };
-        metrics::counter!("core_node_actors_revived_total").increment(1);
-        tracing::error!(node = %node, falls = self.falls, "a node's actor fell and is revived");
-    }
-}
-
-/// Without an actor nobody else says that a node which ran the last revision now waits for the next.
-fn settle_without_actor(vitals: &Vitals, seed: &Seed) {
-    let mut state = vitals.state();
-    if state.sync_status == crate::model::node::SyncStatus::Synced && state.applied_revision != seed.config.revision() {
-        state.sync_status = crate::model::node::SyncStatus::Pending;
-        vitals.publish(state.applied_revision, state.sync_status, vitals.clock_skew());
-    }
-}
-
 /// Hands a message over without waiting for the actor; the task waits for room in the mailbox.
-fn deliver<M>(addr: &Addr<NodeActor>, message: M)
+pub(super) fn deliver<M>(addr: &Addr<NodeActor>, message: M)
 where
     M: Message<Result = ()> + Send + 'static,
     NodeActor: Handler<M>,

@@ -20,7 +20,7 @@ use crate::{
         presence::parse_ip,
         secrets::Role,
     },
-    node::registry::NodeView,
+    node::slot::NodeView,
 };
 
 use super::{Answer, Door, bearer, listed, page, path_id, query};

@@ -1,0 +1,87 @@
+//! What is known of a node whether its actor runs or not.
+
+use std::{sync::Arc, time::Duration};
+
+use actix::Addr;
+
+use crate::model::{
+    NodeId, Time,
+    node::{Seed, StoredState, SyncStatus},
+};
+
+use super::{actor::NodeActor, vitals::Vitals};
+
+/// The pause before a fallen actor is raised, doubled with every fall, and its top.
+const REVIVE_AFTER: Duration = Duration::from_millis(100);
+const REVIVE_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// What is known of a node whether its actor runs or not.
+pub(super) struct Slot {
+    pub(super) seed: Arc<Seed>,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) actor: Option<Home>,
+    pub(super) falls: u32,
+    pub(super) not_before: Time,
+}
+
+/// Where an actor lives.
+#[derive(Clone)]
+pub(super) struct Home {
+    pub(super) shard: usize,
+    pub(super) addr: Addr<NodeActor>,
+}
+
+/// A node as lists show it, without asking its actor.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// What is known of it.
+    pub seed: Arc<Seed>,
+    /// Its state now.
+    pub state: StoredState,
+    /// How many users were connected at the last report.
+    pub online_users: u32,
+    /// Whether its clock is off.
+    pub clock_skew: bool,
+}
+
+impl Slot {
+    pub(super) fn new(seed: Arc<Seed>) -> Self {
+        let vitals = Arc::new(Vitals::new(seed.record.state));
+        Self {
+            seed,
+            vitals,
+            actor: None,
+            falls: 0,
+            not_before: Time::default(),
+        }
+    }
+
+    pub(super) fn view(&self) -> NodeView {
+        NodeView {
+            seed: Arc::clone(&self.seed),
+            state: self.vitals.state(),
+            online_users: self.vitals.online_users(),
+            clock_skew: self.vitals.clock_skew(),
+        }
+    }
+
+    pub(super) fn fell(&mut self, node: NodeId, now: Time) {
+        self.actor = None;
+        let pause = REVIVE_AFTER
+            .saturating_mul(1 << self.falls.min(10))
+            .min(REVIVE_AFTER_MAX);
+        self.falls = self.falls.saturating_add(1);
+        self.not_before = if self.falls == 1 { now } else { now.plus(pause) };
+        metrics::counter!("core_node_actors_revived_total").increment(1);
+        tracing::error!(node = %node, falls = self.falls, "a node's actor fell and is revived");
+    }
+}
+
+/// Without an actor nobody else says that a node which ran the last revision now waits for the next.
+pub(super) fn settle_without_actor(vitals: &Vitals, seed: &Seed) {
+    let mut state = vitals.state();
+    if state.sync_status == SyncStatus::Synced && state.applied_revision != seed.config.revision() {
+        state.sync_status = SyncStatus::Pending;
+        vitals.publish(state.applied_revision, state.sync_status, vitals.clock_skew());
+    }
+}
