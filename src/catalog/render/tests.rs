@@ -117,34 +117,34 @@ fn a_bad_row_is_left_out_alone_and_named() {
     type Break = fn(&mut CatalogImport);
     let breaks: [(&str, i64, &str, Break); 11] = [
         ("node_protocols", 11, "port 0", |it| {
-            it.catalog.node_protocols[0].port = 0
+            it.catalog.node_protocols[0].port = 0;
         }),
         ("node_protocols", 11, "port 70000", |it| {
-            it.catalog.node_protocols[0].port = 70_000
+            it.catalog.node_protocols[0].port = 70_000;
         }),
         ("node_protocols", 12, "is taken by another inbound", |it| {
-            it.catalog.node_protocols[1].port = it.catalog.node_protocols[0].port
+            it.catalog.node_protocols[1].port = it.catalog.node_protocols[0].port;
         }),
         ("node_protocols", 11, "flow xtls-rprx-vision needs", |it| {
-            it.catalog.node_protocols[0].network = "ws".to_owned()
+            it.catalog.node_protocols[0].network = "ws".to_owned();
         }),
         ("node_protocols", 11, "certificates is empty", |it| {
-            it.catalog.node_protocols[0].stream_settings = json!({})
+            it.catalog.node_protocols[0].stream_settings = json!({});
         }),
         ("node_protocols", 11, "tag must be", |it| {
-            it.catalog.node_protocols[0].tag = Some("a>>>b".to_owned())
+            it.catalog.node_protocols[0].tag = Some("a>>>b".to_owned());
         }),
         ("node_protocols", 11, "can't be rendered", |it| {
-            it.catalog.node_protocols[0].protocol = VpnProtocol::Wireguard
+            it.catalog.node_protocols[0].protocol = VpnProtocol::Wireguard;
         }),
         ("node_protocols", 13, "tlsDomain is missing", |it| {
-            it.catalog.node_protocols[2].settings = json!({})
+            it.catalog.node_protocols[2].settings = json!({});
         }),
         ("node_routing_rules", 31, "rule has no condition", |it| {
-            it.catalog.node_routing_rules[0].rule = json!({"domain": []})
+            it.catalog.node_routing_rules[0].rule = json!({"domain": []});
         }),
         ("node_routing_rules", 31, "is not an outbound", |it| {
-            it.catalog.node_routing_rules[0].outbound_id = OutboundId(99)
+            it.catalog.node_routing_rules[0].outbound_id = OutboundId(99);
         }),
         ("subscription_links", 2, "the uuid is that of another", |it| {
             it.catalog.subscription_links[1].uuid = it.catalog.subscription_links[0].uuid;
