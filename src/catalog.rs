@@ -1,7 +1,9 @@
 //! What configs are made of: the catalogue in memory, the checks, the renderer, and the actor that keeps nodes up to date.
 
 pub mod actor;
+pub mod certificate;
 pub mod check;
+pub mod credentials;
 pub mod render;
 pub mod render_mtproto;
 pub mod render_xray;

@@ -11,7 +11,7 @@ use crate::{
     model::{
         JournalId, KeyId, NodeId, Position, ProtocolId, Time,
         node::{NodeKey, NodeRecord, NodeStatus, Seed, StoredState, SyncStatus},
-        node_config::{NodeConfig, Rendered},
+        node_config::{ConfigHash, NodeConfig, Rendered},
         secrets::SecretHash,
     },
     node::{keys::Keys, registry::Nodes},
@@ -21,7 +21,7 @@ use crate::{
 pub const EVERY: Duration = Duration::from_secs(30);
 
 /// The form of the file. A file of another form is not read.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// Writes and reads the snapshot.
 pub struct Snapshots {
@@ -74,6 +74,8 @@ struct NodeLine {
     client_map: String,
     mtproto_client_map: String,
     services: String,
+    structure: String,
+    users: String,
 }
 
 impl Snapshots {
@@ -128,7 +130,7 @@ impl Snapshots {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let known = (JournalId(unhex(&file.journal)?), Position(file.position));
         for line in file.nodes {
-            self.nodes.adopt(line.seed());
+            self.nodes.adopt(line.seed()?);
         }
         self.keys.replace(&keys);
         tracing::warn!(nodes = self.nodes.len(), at = %file.at, "nodes were loaded from the snapshot");
@@ -184,14 +186,18 @@ impl NodeLine {
             client_map: config.client_map().to_owned(),
             mtproto_client_map: config.mtproto_client_map().to_owned(),
             services: config.services().to_owned(),
+            structure: config.structure().to_string(),
+            users: config.users().to_string(),
         }
     }
 
-    fn seed(self) -> Seed {
+    fn seed(self) -> anyhow::Result<Seed> {
         let rendered = Rendered {
             client_map: self.client_map,
             mtproto_client_map: self.mtproto_client_map,
             services: self.services,
+            structure: ConfigHash(unhex(&self.structure)?),
+            users: ConfigHash(unhex(&self.users)?),
             problems: Vec::new(),
         };
         let config = NodeConfig::new(self.revision, rendered);
@@ -215,12 +221,12 @@ impl NodeLine {
             created_at: self.created_at,
             version: self.version,
         };
-        Seed {
+        Ok(Seed {
             record,
             protocols: self.protocols,
             outbound_tags: self.outbound_tags,
             config: Arc::new(config),
-        }
+        })
     }
 }
 

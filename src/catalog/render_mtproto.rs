@@ -6,8 +6,8 @@ use crate::model::{catalog::NodeProtocol, node::NodeRecord};
 
 use super::{check::inbound_tag, snapshot::Client};
 
-/// An inbound with its users.
-pub fn inbound(node: &NodeRecord, row: &NodeProtocol, clients: &[Client]) -> Value {
+/// An inbound without its users: the structure.
+pub fn inbound(node: &NodeRecord, row: &NodeProtocol) -> Value {
     let own = |key: &str, default: Value| {
         row.settings
             .get(key)
@@ -36,20 +36,25 @@ pub fn inbound(node: &NodeRecord, row: &NodeProtocol, clients: &[Client]) -> Val
         "adTag": own("adTag", Value::Null),
         "uniqueIps": own("uniqueIps", json!({"mode": "active_window", "windowSecs": 30})),
         "upstreams": own("upstreams", json!([])),
-        "users": clients.iter().map(|client| user(row, client)).collect::<Vec<_>>(),
     })
 }
 
+/// The users of an inbound. `dataQuotaBytes` stays null: a quota is of a subscription, not of one process.
+pub fn users(row: &NodeProtocol, clients: &[Client]) -> Value {
+    clients.iter().map(|client| user(row, client)).collect()
+}
+
 fn user(row: &NodeProtocol, client: &Client) -> Value {
+    let limits = client.limits;
     json!({
         "username": client.email(row.id),
         "secret": client.uuid.simple().to_string(),
         "maxTcpConns": null,
-        "maxUniqueIps": null,
+        "maxUniqueIps": limits.max_ips,
         "dataQuotaBytes": null,
-        "expiration": null,
-        "rateUpBps": null,
-        "rateDownBps": null,
+        "expiration": limits.expires_at,
+        "rateUpBps": limits.rate_up_bps,
+        "rateDownBps": limits.rate_down_bps,
         "adTag": null,
     })
 }

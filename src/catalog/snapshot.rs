@@ -1,14 +1,14 @@
 //! The catalogue as of one moment, sorted so that one node's part is found at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
 use crate::model::{
     LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, Time, UserId,
     catalog::{
-        Catalog, Link, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink, SubscriptionStatus,
-        User, UserStatus,
+        Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink,
+        SubscriptionStatus, User, UserStatus,
     },
 };
 
@@ -19,10 +19,11 @@ pub struct Snapshot {
     subscriptions: HashMap<SubscriptionId, Subscription>,
     links: HashMap<LinkId, Link>,
     subscription_links: HashMap<LsId, SubscriptionLink>,
-    members: HashMap<ProtocolId, BTreeSet<LsId>>,
+    members: HashMap<ProtocolId, BTreeMap<LsId, Option<i64>>>,
     protocols: HashMap<NodeId, Vec<NodeProtocol>>,
     outbounds: HashMap<NodeId, BTreeMap<OutboundId, NodeOutbound>>,
     rules: HashMap<NodeId, Vec<NodeRoutingRule>>,
+    balancers: HashMap<NodeId, Vec<NodeBalancer>>,
 }
 
 /// Somebody who may connect through an inbound.
@@ -38,6 +39,20 @@ pub struct Client {
     pub uuid: Uuid,
     /// What pays.
     pub subscription: Option<SubscriptionId>,
+    /// Its place in a WireGuard inbound's network.
+    pub slot: Option<i64>,
+    /// What the subscription allows.
+    pub limits: Limits,
+}
+
+/// What a subscription allows a client; none = anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "the columns of their names")]
+pub struct Limits {
+    pub max_ips: Option<i64>,
+    pub rate_up_bps: Option<i64>,
+    pub rate_down_bps: Option<i64>,
+    pub expires_at: Option<Time>,
 }
 
 impl Client {
@@ -66,13 +81,16 @@ impl Snapshot {
                 .members
                 .entry(member.proto_id)
                 .or_default()
-                .insert(member.ls_id);
+                .insert(member.ls_id, member.slot);
         }
         for row in catalog.node_protocols {
             snapshot.protocols.entry(row.node_id).or_default().push(row);
         }
         for row in catalog.node_outbounds {
             snapshot.outbounds.entry(row.node_id).or_default().insert(row.id, row);
+        }
+        for row in catalog.node_balancers {
+            snapshot.balancers.entry(row.node_id).or_default().push(row);
         }
         for row in catalog.node_routing_rules {
             snapshot.rules.entry(row.node_id).or_default().push(row);
@@ -110,32 +128,40 @@ impl Snapshot {
         self.rules.get(&node).map_or(&[], Vec::as_slice)
     }
 
+    /// The balancers of a node, in order.
+    pub fn balancers(&self, node: NodeId) -> &[NodeBalancer] {
+        self.balancers.get(&node).map_or(&[], Vec::as_slice)
+    }
+
     /// Everybody who may connect through an inbound now, by `lsId`.
     pub fn clients(&self, protocol: ProtocolId, now: Time) -> Vec<Client> {
         let members = self.members.get(&protocol).into_iter().flatten();
         members
-            .filter_map(|ls| self.client(self.subscription_links.get(ls)?, now))
+            .filter_map(|(ls, slot)| self.client(self.subscription_links.get(ls)?, *slot, now))
             .collect()
     }
 
-    fn client(&self, credentials: &SubscriptionLink, now: Time) -> Option<Client> {
+    fn client(&self, credentials: &SubscriptionLink, slot: Option<i64>, now: Time) -> Option<Client> {
         let link = self.links.get(&credentials.link_id)?;
         let user = self.users.get(&link.user_id)?;
-        let paid = match credentials.subscription_id {
-            None => true,
-            Some(id) => self.subscriptions.get(&id).is_some_and(|it| serves(it, now)),
+        let payer = match credentials.subscription_id {
+            None => None,
+            Some(id) => Some(self.subscriptions.get(&id).filter(|it| serves(it, now))?),
         };
-        let may = credentials.enabled
-            && link.enabled
-            && link.revoked_at.is_none()
-            && user.status == UserStatus::Active
-            && paid;
-        may.then_some(Client {
+        let open = credentials.enabled && link.enabled && link.revoked_at.is_none();
+        (open && user.status == UserStatus::Active).then_some(Client {
             user: user.id,
             link: link.id,
             ls: credentials.id,
             uuid: credentials.uuid,
             subscription: credentials.subscription_id,
+            slot,
+            limits: payer.map_or_else(Limits::default, |it| Limits {
+                max_ips: it.max_ips,
+                rate_up_bps: it.rate_up_bps,
+                rate_down_bps: it.rate_down_bps,
+                expires_at: it.expires_at,
+            }),
         })
     }
 }

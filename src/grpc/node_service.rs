@@ -101,12 +101,21 @@ impl NodeService for Service {
         let (metadata, _, request) = request.into_parts();
         let caller = self.caller(&metadata, &request.auth_key).await?;
         let config = self.nodes.config(caller.node).await?;
-        Ok(Response::new(GetLatestConfigResponse {
+        let mut response = Response::new(GetLatestConfigResponse {
             revision: config.revision(),
             client_map_json: config.client_map().to_owned(),
             mtproto_client_map_json: config.mtproto_client_map().to_owned(),
             services_json: config.services().to_owned(),
-        }))
+        });
+        for (name, hash) in [
+            ("x-core-structure-hash", config.structure()),
+            ("x-core-users-hash", config.users()),
+        ] {
+            if let Ok(hash) = hash.to_string().parse() {
+                response.metadata_mut().insert(name, hash);
+            }
+        }
+        Ok(response)
     }
 
     async fn confirm_config_applied(

@@ -232,6 +232,8 @@ pub async fn latest_config(door: Data<Door>, request: HttpRequest) -> Answer {
     Ok(HttpResponse::Ok()
         .insert_header((header::ETAG, etag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header(("x-core-structure-hash", config.structure().to_string()))
+        .insert_header(("x-core-users-hash", config.users().to_string()))
         .content_type("application/json")
         .body(config.body()))
 }

@@ -49,6 +49,20 @@ named! {
     }
 }
 
+named! {
+    /// When a new period of a subscription begins by itself: at 00:00 UTC.
+    ResetStrategy {
+        /// Never.
+        None = "none",
+        /// Every day.
+        Daily = "daily",
+        /// On Mondays.
+        Weekly = "weekly",
+        /// On the 1st.
+        Monthly = "monthly",
+    }
+}
+
 /// A row of `users`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -85,6 +99,18 @@ pub struct Subscription {
     /// Bytes a period; none = unlimited.
     #[serde(default)]
     pub traffic_limit_bytes: Option<i64>,
+    /// When a new period begins by itself.
+    #[serde(default = "never")]
+    pub reset_strategy: ResetStrategy,
+    /// How many addresses may be connected at a time; none = any. For telemt.
+    #[serde(default)]
+    pub max_ips: Option<i64>,
+    /// Bits a second from the user; none = any. For telemt.
+    #[serde(default)]
+    pub rate_up_bps: Option<i64>,
+    /// Bits a second to the user; none = any. For telemt.
+    #[serde(default)]
+    pub rate_down_bps: Option<i64>,
 }
 
 /// A row of `links`.
@@ -184,6 +210,9 @@ pub struct NodeProtocolLink {
     pub proto_id: ProtocolId,
     /// The credentials.
     pub ls_id: LsId,
+    /// The client's place in the inbound's network, given by the store: WireGuard only.
+    #[serde(default, skip_deserializing)]
+    pub slot: Option<i64>,
 }
 
 /// A row of `node_outbounds`.
@@ -225,11 +254,30 @@ pub struct NodeRoutingRule {
     pub position: i64,
     /// Xray's rule, without its target.
     pub rule: Value,
-    /// Where it leads.
-    pub outbound_id: OutboundId,
+    /// The outbound that it leads to; either this or a balancer.
+    #[serde(default)]
+    pub outbound_id: Option<OutboundId>,
+    /// The balancer that it leads to.
+    #[serde(default)]
+    pub balancer_tag: Option<String>,
     /// Does it serve?
     #[serde(default = "yes")]
     pub enabled: bool,
+}
+
+/// A row of `node_balancers`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeBalancer {
+    /// Identity.
+    pub id: i64,
+    /// Whose.
+    pub node_id: NodeId,
+    /// Unique on the node.
+    pub tag: String,
+    /// Xray's balancer, without its tag.
+    #[serde(default = "object")]
+    pub config: Value,
 }
 
 /// Everything that configs are made of. As JSON it is the file of `catalog import`.
@@ -244,6 +292,7 @@ pub struct Catalog {
     pub node_protocols: Vec<NodeProtocol>,
     pub node_protocol_links: Vec<NodeProtocolLink>,
     pub node_outbounds: Vec<NodeOutbound>,
+    pub node_balancers: Vec<NodeBalancer>,
     pub node_routing_rules: Vec<NodeRoutingRule>,
 }
 
@@ -280,6 +329,10 @@ fn active_user() -> UserStatus {
 
 fn active_subscription() -> SubscriptionStatus {
     SubscriptionStatus::Active
+}
+
+fn never() -> ResetStrategy {
+    ResetStrategy::None
 }
 
 fn yes() -> bool {

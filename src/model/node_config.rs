@@ -32,19 +32,30 @@ pub struct Rendered {
     pub mtproto_client_map: String,
     /// `services`.
     pub services: String,
+    /// The hash of the services without their users: while it stays, an agent can change users without a restart.
+    pub structure: ConfigHash,
+    /// The hash of the users of all inbounds.
+    pub users: ConfigHash,
     /// Rows that were left out.
     pub problems: Vec<ConfigProblem>,
+}
+
+impl ConfigHash {
+    /// The hash of these texts in order.
+    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for text in texts {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        Self(hash.finalize().into())
+    }
 }
 
 impl Rendered {
     /// The hash that decides whether the revision moves.
     pub fn hash(&self) -> ConfigHash {
-        let mut hash = Sha256::new();
-        for part in [&self.client_map, &self.mtproto_client_map, &self.services] {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        ConfigHash(hash.finalize().into())
+        ConfigHash::of([self.client_map.as_str(), &self.mtproto_client_map, &self.services])
     }
 }
 
@@ -66,6 +77,8 @@ pub struct NodeConfig {
     hash: ConfigHash,
     body: Bytes,
     parts: [Range<usize>; 3],
+    structure: ConfigHash,
+    users: ConfigHash,
     problems: Vec<ConfigProblem>,
 }
 
@@ -77,6 +90,8 @@ impl NodeConfig {
             client_map,
             mtproto_client_map,
             services,
+            structure,
+            users,
             problems,
         } = rendered;
         let mut body = format!("{{\"revision\":{revision}");
@@ -99,22 +114,39 @@ impl NodeConfig {
             hash,
             body: Bytes::from(body),
             parts,
+            structure,
+            users,
             problems,
         }
     }
 
     /// The same content under another revision.
     pub fn with_revision(&self, revision: i64) -> Self {
+        Self::new(revision, self.rendered())
+    }
+
+    /// What the renderer made.
+    pub fn rendered(&self) -> Rendered {
         let [client_map, mtproto_client_map, services] = self.parts.clone().map(|part| self.text(part).to_owned());
-        Self::new(
-            revision,
-            Rendered {
-                client_map,
-                mtproto_client_map,
-                services,
-                problems: self.problems.clone(),
-            },
-        )
+        let problems = self.problems.clone();
+        Rendered {
+            client_map,
+            mtproto_client_map,
+            services,
+            structure: self.structure,
+            users: self.users,
+            problems,
+        }
+    }
+
+    /// The hash of the services without their users.
+    pub const fn structure(&self) -> ConfigHash {
+        self.structure
+    }
+
+    /// The hash of the users of all inbounds.
+    pub const fn users(&self) -> ConfigHash {
+        self.users
     }
 
     /// The revision.
@@ -182,6 +214,8 @@ mod tests {
             client_map: r#"{"1":2}"#.to_owned(),
             mtproto_client_map: "{}".to_owned(),
             services: r#"{"xray":{}}"#.to_owned(),
+            structure: ConfigHash([1; 32]),
+            users: ConfigHash([2; 32]),
             problems: Vec::new(),
         };
         let config = NodeConfig::new(4, rendered);

@@ -329,7 +329,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::model::{NodeId, ProtocolId, node::NodeRecord, node_config::Rendered};
+    use crate::model::{
+        NodeId, ProtocolId,
+        node::NodeRecord,
+        node_config::{ConfigHash, Rendered},
+    };
 
     fn seed(revision: i64) -> Arc<Seed> {
         let empty = || "{}".to_owned();
@@ -337,6 +341,8 @@ mod tests {
             client_map: empty(),
             mtproto_client_map: empty(),
             services: empty(),
+            structure: ConfigHash([0; 32]),
+            users: ConfigHash([0; 32]),
             problems: Vec::new(),
         };
         Arc::new(Seed {

@@ -92,6 +92,34 @@ CREATE TABLE node_protocol_links (
 
 CREATE INDEX node_protocol_links_by_ls ON node_protocol_links (ls_id);
 
+-- The places of clients in the networks of WireGuard inbounds. 0 is the network's name, 1 the server.
+CREATE TABLE wireguard_slots (
+    proto_id INTEGER NOT NULL,
+    ls_id INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    PRIMARY KEY (proto_id, ls_id),
+    UNIQUE (proto_id, slot)
+) STRICT, WITHOUT ROWID;
+
+-- Whoever adds a client to a WireGuard inbound: it gets the first free place, and gives it back when it goes.
+CREATE TRIGGER wireguard_slots_take AFTER INSERT ON node_protocol_links
+WHEN (SELECT protocol FROM node_protocols WHERE id = new.proto_id) = 'wireguard'
+BEGIN
+    INSERT INTO wireguard_slots (proto_id, ls_id, slot)
+    SELECT new.proto_id, new.ls_id, min(place)
+    FROM (
+        SELECT 2 AS place
+        UNION ALL
+        SELECT slot + 1 FROM wireguard_slots WHERE proto_id = new.proto_id
+    )
+    WHERE place NOT IN (SELECT slot FROM wireguard_slots WHERE proto_id = new.proto_id);
+END;
+
+CREATE TRIGGER wireguard_slots_give_back AFTER DELETE ON node_protocol_links
+BEGIN
+    DELETE FROM wireguard_slots WHERE proto_id = old.proto_id AND ls_id = old.ls_id;
+END;
+
 CREATE TABLE node_outbounds (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     node_id INTEGER NOT NULL REFERENCES nodes (id),

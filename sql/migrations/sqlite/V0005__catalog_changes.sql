@@ -57,7 +57,7 @@ BEGIN
 END;
 
 CREATE TRIGGER subscriptions_update AFTER UPDATE OF
-    id, user_id, status, starts_at, expires_at, traffic_limit_bytes
+    id, user_id, status, starts_at, expires_at, traffic_limit_bytes, reset_strategy, max_ips, rate_up_bps, rate_down_bps
 ON subscriptions
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('subscriptions', new.id);

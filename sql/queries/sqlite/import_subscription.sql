@@ -1,8 +1,15 @@
-INSERT INTO subscriptions (id, user_id, status, starts_at, expires_at, traffic_limit_bytes, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+INSERT INTO subscriptions (
+    id, user_id, status, starts_at, expires_at, traffic_limit_bytes, reset_strategy, max_ips, rate_up_bps, rate_down_bps,
+    created_at
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 ON CONFLICT (id) DO UPDATE SET
     user_id = excluded.user_id,
     status = excluded.status,
     starts_at = excluded.starts_at,
     expires_at = excluded.expires_at,
-    traffic_limit_bytes = excluded.traffic_limit_bytes
+    traffic_limit_bytes = excluded.traffic_limit_bytes,
+    reset_strategy = excluded.reset_strategy,
+    max_ips = excluded.max_ips,
+    rate_up_bps = excluded.rate_up_bps,
+    rate_down_bps = excluded.rate_down_bps

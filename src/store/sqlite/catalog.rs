@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     model::catalog::{
-        Catalog, Link, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule, Subscription, SubscriptionLink,
-        User,
+        Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule, Subscription,
+        SubscriptionLink, User,
     },
     store::Fleet,
 };
@@ -35,7 +35,6 @@ pub(super) fn seq(connection: &Connection) -> Result<i64, Fault> {
 
 fn catalog(connection: &Connection) -> Result<Catalog, Fault> {
     let by_id = "ORDER BY id";
-    let to_an_outbound = "WHERE outbound_id IS NOT NULL ORDER BY id";
     Ok(Catalog {
         users: readable(connection, "users", by_id, user)?,
         subscriptions: readable(connection, "subscriptions", by_id, subscription)?,
@@ -45,11 +44,12 @@ fn catalog(connection: &Connection) -> Result<Catalog, Fault> {
         node_protocol_links: readable(
             connection,
             "node_protocol_links",
-            "ORDER BY proto_id, ls_id",
+            "LEFT JOIN wireguard_slots USING (proto_id, ls_id) ORDER BY proto_id, ls_id",
             node_protocol_link,
         )?,
         node_outbounds: readable(connection, "node_outbounds", by_id, node_outbound)?,
-        node_routing_rules: readable(connection, "node_routing_rules", to_an_outbound, node_routing_rule)?,
+        node_balancers: readable(connection, "node_balancers", by_id, node_balancer)?,
+        node_routing_rules: readable(connection, "node_routing_rules", by_id, node_routing_rule)?,
     })
 }
 
@@ -94,6 +94,10 @@ fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         starts_at: row.get("starts_at")?,
         expires_at: row.get("expires_at")?,
         traffic_limit_bytes: row.get("traffic_limit_bytes")?,
+        reset_strategy: row.get::<_, Text<_>>("reset_strategy")?.0,
+        max_ips: row.get("max_ips")?,
+        rate_up_bps: row.get("rate_up_bps")?,
+        rate_down_bps: row.get("rate_down_bps")?,
     })
 }
 
@@ -147,6 +151,7 @@ fn node_protocol_link(row: &Row<'_>) -> rusqlite::Result<NodeProtocolLink> {
     Ok(NodeProtocolLink {
         proto_id: row.get("proto_id")?,
         ls_id: row.get("ls_id")?,
+        slot: row.get("slot")?,
     })
 }
 
@@ -163,6 +168,15 @@ fn node_outbound(row: &Row<'_>) -> rusqlite::Result<NodeOutbound> {
     })
 }
 
+fn node_balancer(row: &Row<'_>) -> rusqlite::Result<NodeBalancer> {
+    Ok(NodeBalancer {
+        id: row.get("id")?,
+        node_id: row.get("node_id")?,
+        tag: row.get("tag")?,
+        config: row.get::<_, Json>("config")?.0,
+    })
+}
+
 fn node_routing_rule(row: &Row<'_>) -> rusqlite::Result<NodeRoutingRule> {
     Ok(NodeRoutingRule {
         id: row.get("id")?,
@@ -170,6 +184,7 @@ fn node_routing_rule(row: &Row<'_>) -> rusqlite::Result<NodeRoutingRule> {
         position: row.get("position")?,
         rule: row.get::<_, Json>("rule")?.0,
         outbound_id: row.get("outbound_id")?,
+        balancer_tag: row.get("balancer_tag")?,
         enabled: row.get("enabled")?,
     })
 }

@@ -15,8 +15,8 @@ use crate::{
     model::{
         NodeId, OutboundId, Time,
         catalog::{
-            CatalogImport, ImportedNode, Link, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule,
-            Subscription, SubscriptionLink, User,
+            CatalogImport, ImportedNode, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeProtocolLink,
+            NodeRoutingRule, Subscription, SubscriptionLink, User,
         },
     },
     store::Change,
@@ -70,6 +70,7 @@ pub(super) fn import(transaction: &Connection, import: &CatalogImport, by: &Chan
     for node in new_nodes.into_iter().flatten() {
         insert_reserved_outbounds(transaction, node)?;
     }
+    each(&catalog.node_balancers, writer("nodeBalancers"), Writer::balancer)?;
     each(&catalog.node_routing_rules, writer("nodeRoutingRules"), Writer::rule)?;
     each(
         &catalog.node_protocol_links,
@@ -101,6 +102,7 @@ fn counts(import: &CatalogImport) -> serde_json::Value {
         "nodeProtocols": catalog.node_protocols.len(),
         "nodeProtocolLinks": catalog.node_protocol_links.len(),
         "nodeOutbounds": catalog.node_outbounds.len(),
+        "nodeBalancers": catalog.node_balancers.len(),
         "nodeRoutingRules": catalog.node_routing_rules.len(),
     })
 }
@@ -145,6 +147,10 @@ impl Writer<'_> {
                 row.starts_at,
                 row.expires_at,
                 row.traffic_limit_bytes,
+                Text(row.reset_strategy),
+                row.max_ips,
+                row.rate_up_bps,
+                row.rate_down_bps,
                 self.at
             ],
         )
@@ -230,8 +236,13 @@ impl Writer<'_> {
         self.check_id(row.id)?;
         self.must_exist("nodeId", "nodes", row.node_id.0)?;
         self.must_stay("node_routing_rules", row.id, row.node_id)?;
-        if self.node_of("node_outbounds", row.outbound_id.0)? != Some(row.node_id) {
-            let message = format!("{} is not an outbound of node {}", row.outbound_id, row.node_id);
+        if row.outbound_id.is_some() == row.balancer_tag.is_some() {
+            return Err(self.refused("outboundId", "or balancerTag must be given, and not both".to_owned()));
+        }
+        if let Some(outbound) = row.outbound_id
+            && self.node_of("node_outbounds", outbound.0)? != Some(row.node_id)
+        {
+            let message = format!("{outbound} is not an outbound of node {}", row.node_id);
             return Err(self.refused("outboundId", message));
         }
         self.write(
@@ -242,8 +253,19 @@ impl Writer<'_> {
                 row.position,
                 Text(&row.rule),
                 row.outbound_id,
+                row.balancer_tag,
                 row.enabled
             ],
+        )
+    }
+
+    fn balancer(&self, row: &NodeBalancer) -> Result<(), Fault> {
+        self.check_id(row.id)?;
+        self.must_exist("nodeId", "nodes", row.node_id.0)?;
+        self.must_stay("node_balancers", row.id, row.node_id)?;
+        self.write(
+            include_str!("../../../sql/queries/sqlite/import_balancer.sql"),
+            params![row.id, row.node_id, row.tag, Text(&row.config)],
         )
     }
 

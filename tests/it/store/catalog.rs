@@ -160,7 +160,7 @@ const FLAWS: &[Flaw] = &[
         it.catalog.node_routing_rules[0].node_id = NodeId(404);
     }),
     ("nodeRoutingRules[0].outboundId", |it| {
-        it.catalog.node_routing_rules[0].outbound_id = OutboundId(404);
+        it.catalog.node_routing_rules[0].outbound_id = Some(OutboundId(404));
     }),
     ("nodeProtocolLinks[0].protoId", |it| {
         it.catalog.node_protocol_links[0].proto_id = ProtocolId(404);
@@ -234,7 +234,7 @@ async fn a_row_never_changes_its_node() {
         // A rule leads to an outbound of its own node.
         let mut crossed = CatalogImport::default();
         crossed.catalog.node_routing_rules = sent.catalog.node_routing_rules.clone();
-        crossed.catalog.node_routing_rules[0].outbound_id = direct;
+        crossed.catalog.node_routing_rules[0].outbound_id = Some(direct);
         assert_eq!(
             refused(store.import(&crossed, &by("cli")).await).0,
             "nodeRoutingRules[0].outboundId"

@@ -10,7 +10,7 @@ use vpn_core::{
         JournalId, LinkId, LsId, NodeId, OutboundId, Position, ProtocolId, SubscriptionId, Time, UserId,
         catalog::{
             Catalog, CatalogImport, ImportedNode, Link, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule,
-            Subscription, SubscriptionLink, SubscriptionStatus, User, UserStatus, VpnProtocol,
+            ResetStrategy, Subscription, SubscriptionLink, SubscriptionStatus, User, UserStatus, VpnProtocol,
         },
         entry::{Entry, Identity, Payload, Report},
         node::{NewCode, NodeIdentity, NodeKey, NodeRecord, RegisterOutcome, Registration, RegistrationCode},
@@ -172,6 +172,10 @@ pub fn small_import() -> CatalogImport {
                 starts_at: None,
                 expires_at: Some(second(86_400)),
                 traffic_limit_bytes: Some(1_000_000),
+                reset_strategy: ResetStrategy::None,
+                max_ips: None,
+                rate_up_bps: None,
+                rate_down_bps: None,
             }],
             links: vec![Link {
                 id: LinkId(3),
@@ -191,6 +195,7 @@ pub fn small_import() -> CatalogImport {
             node_protocol_links: vec![NodeProtocolLink {
                 proto_id: ProtocolId(11),
                 ls_id: LsId(9),
+                slot: None,
             }],
             node_outbounds: vec![NodeOutbound {
                 id: OutboundId(21),
@@ -202,12 +207,14 @@ pub fn small_import() -> CatalogImport {
                 enabled: true,
                 deleted_at: None,
             }],
+            node_balancers: Vec::new(),
             node_routing_rules: vec![NodeRoutingRule {
                 id: 31,
                 node_id,
                 position: 1,
                 rule: json!({ "port": "25" }),
-                outbound_id: OutboundId(21),
+                outbound_id: Some(OutboundId(21)),
+                balancer_tag: None,
                 enabled: true,
             }],
         },
