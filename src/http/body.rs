@@ -1,5 +1,7 @@
 //! Reading bodies: bounded, and with errors that name the field.
 
+use std::marker::PhantomData;
+
 use actix_web::{
     HttpRequest,
     dev::Decompress,
@@ -9,7 +11,7 @@ use actix_web::{
 use futures_util::StreamExt as _;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeOwned, Visitor},
+    de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use super::error::ApiError;
@@ -44,12 +46,11 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             "the body is nested deeper than {DEPTH_MAX}"
         )));
     }
-    // serde would take an array for a struct's fields in order.
-    if body.trim_ascii_start().first().is_some_and(|first| *first == b'[') {
-        return Err(ApiError::bad_request("the body must be an object"));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    // serde_json itself does not look into texts that nobody reads.
+    let body = std::str::from_utf8(body)
+        .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;
+    let mut reader = serde_json::Deserializer::from_str(body);
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         ApiError::bad_request(wording(&path, error.inner()))
     })?;
@@ -57,6 +58,30 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         .end()
         .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;
     Ok(value)
+}
+
+/// A struct that is written as an object. serde would also take an array, for the fields in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
 }
 
 /// An integer within i64. serde's own words for one name the Rust type.
@@ -163,13 +188,21 @@ fn wording(path: &str, error: &serde_json::Error) -> String {
     }
     let words = full.rsplit_once(" at line ").map_or(full.as_str(), |(words, _)| words);
     let within = if path == "." { String::new() } else { format!("{path}.") };
+    // The path may already end with a field that is there, never with one that is missing.
+    let there = |field: &str| {
+        if within == format!("{field}.") || within.ends_with(&format!(".{field}.")) {
+            path.to_owned()
+        } else {
+            format!("{within}{field}")
+        }
+    };
     let here = if path == "." { "the body" } else { path };
     if let Some(field) = quoted(words, "missing field") {
         format!("{within}{field} is required")
     } else if let Some(field) = quoted(words, "duplicate field") {
-        format!("{within}{field} is given twice")
+        format!("{} is given twice", there(field))
     } else if let Some(field) = quoted(words, "unknown field") {
-        format!("{within}{field} is not a field")
+        format!("{} is not a field", there(field))
     } else if let Some((_, expected)) = words.rsplit_once(", expected ") {
         format!("{here} must be {}", kind(expected))
     } else {
@@ -184,7 +217,6 @@ fn quoted<'a>(words: &'a str, what: &str) -> Option<&'a str> {
 fn kind(expected: &str) -> &str {
     match expected {
         "a sequence" => "an array",
-        "a map" => "an object",
         "f64" => "a number",
         other if other.starts_with("struct ") => "an object",
         other => other,
@@ -199,7 +231,7 @@ mod tests {
     #[serde(rename_all = "camelCase")]
     struct Report {
         #[allow(dead_code)]
-        entries: Vec<Entry>,
+        entries: Vec<Object<Entry>>,
         #[allow(dead_code)]
         note: Option<String>,
     }
@@ -232,6 +264,7 @@ mod tests {
             ),
             (r#"{"entries":[{}]}"#, "entries[0].bytesUp is required"),
             (r#"{"entries":[5]}"#, "entries[0] must be an object"),
+            (r#"{"entries":[[5]]}"#, "entries[0] must be an object"),
             (r#"{"entries":{}}"#, "entries must be an array"),
             (r#"{"entries":[],"entries":[]}"#, "entries is given twice"),
             (r#"{"entries":[],"note":5}"#, "note must be a string"),
@@ -245,8 +278,14 @@ mod tests {
                 "{body}"
             );
         }
-        for body in ["", "{", r#"{"entries":[]}x"#, r#"{"entries":}"#] {
-            let message = decode::<Report>(body.as_bytes()).unwrap_err().to_string();
+        for body in [
+            &b""[..],
+            b"{",
+            br#"{"entries":[]}x"#,
+            br#"{"entries":}"#,
+            b"{\"entries\":[],\"x\":\"\xff\"}",
+        ] {
+            let message = decode::<Report>(body).unwrap_err().to_string();
             assert!(message.starts_with("the body is not valid JSON: "), "{message}");
         }
     }

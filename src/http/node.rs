@@ -26,7 +26,7 @@ use crate::{
 };
 
 use super::{
-    body::{self, Int},
+    body::{self, Int, Object},
     error::ApiError,
 };
 
@@ -119,7 +119,7 @@ fn heartbeat_ip(text: Option<&str>) -> Option<IpAddr> {
 
 #[derive(Deserialize)]
 struct UsageDto {
-    entries: Vec<UsageEntryDto>,
+    entries: Vec<Object<UsageEntryDto>>,
 }
 
 #[derive(Deserialize)]
@@ -138,7 +138,7 @@ pub async fn usage(door: Data<Door>, request: HttpRequest, payload: Payload) -> 
     let caller = caller(&door, &request).await?;
     let dto: UsageDto = body::json(&request, payload).await?;
     bounded("entries", &dto.entries)?;
-    let items = dto.entries.into_iter().map(UsageEntryDto::item).collect();
+    let items = dto.entries.into_iter().map(|Object(it)| it.item()).collect();
     let report = UsageReport::new(idempotency_key(&request), items);
     Ok(accepted(&door.nodes.usage(caller.node, report).await?))
 }
@@ -158,7 +158,7 @@ impl UsageEntryDto {
 
 #[derive(Deserialize)]
 struct OutboundUsageDto {
-    items: Vec<OutboundItemDto>,
+    items: Vec<Object<OutboundItemDto>>,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +174,7 @@ pub async fn outbound_usage(door: Data<Door>, request: HttpRequest, payload: Pay
     let caller = caller(&door, &request).await?;
     let dto: OutboundUsageDto = body::json(&request, payload).await?;
     bounded("items", &dto.items)?;
-    let item = |it: OutboundItemDto| OutboundItem {
+    let item = |Object(it): Object<OutboundItemDto>| OutboundItem {
         tag: it.tag,
         bytes_up: it.bytes_up.0,
         bytes_down: it.bytes_down.0,
@@ -186,7 +186,7 @@ pub async fn outbound_usage(door: Data<Door>, request: HttpRequest, payload: Pay
 
 #[derive(Deserialize)]
 struct SessionEventsDto {
-    events: Vec<SessionEventDto>,
+    events: Vec<Object<SessionEventDto>>,
 }
 
 #[derive(Deserialize)]
@@ -204,7 +204,7 @@ pub async fn session_events(door: Data<Door>, request: HttpRequest, payload: Pay
     let caller = caller(&door, &request).await?;
     let dto: SessionEventsDto = body::json(&request, payload).await?;
     bounded("events", &dto.events)?;
-    let items = dto.events.into_iter().map(SessionEventDto::item).collect();
+    let items = dto.events.into_iter().map(|Object(it)| it.item()).collect();
     let report = SessionReport::new(idempotency_key(&request), items);
     Ok(accepted(&door.nodes.session_events(caller.node, report).await?))
 }
