@@ -37,7 +37,9 @@ impl Service {
         if key.is_empty() {
             return Err(AuthError::Unknown.into());
         }
-        Ok(self.auth.node(key).await?)
+        let caller = self.auth.node(key).await?;
+        self.nodes.seen(caller.node);
+        Ok(caller)
     }
 }
 

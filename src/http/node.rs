@@ -295,7 +295,9 @@ async fn caller(door: &Door, request: &HttpRequest) -> Result<Caller, ApiError> 
     if key.is_empty() {
         return Err(AuthError::Unknown.into());
     }
-    Ok(door.auth.node(key).await?)
+    let caller = door.auth.node(key).await?;
+    door.nodes.seen(caller.node);
+    Ok(caller)
 }
 
 fn idempotency_key(request: &HttpRequest) -> Option<&str> {

@@ -81,9 +81,19 @@ impl Nodes {
         }
     }
 
+    /// A sign of life: the node showed its key, whatever its call comes to.
+    pub fn seen(&self, node: NodeId) {
+        let Some(slot) = self.shared.slots.get(&node) else {
+            return;
+        };
+        if slot.vitals.seen(self.shared.clock.now()) {
+            tracing::info!(node = %node, "a node is online");
+        }
+    }
+
     /// Decides a heartbeat: whether the node should pull its config.
     pub async fn heartbeat(&self, node: NodeId, heartbeat: Heartbeat) -> Result<bool, NodeError> {
-        let verdict = self.ask(node, heartbeat).await?;
+        let verdict = self.send(node, heartbeat).await?;
         if let Some(ip) = heartbeat.ip {
             self.note_address(node, ip);
         }
@@ -96,45 +106,45 @@ impl Nodes {
 
     /// Takes a usage report; it is durable when this returns.
     pub async fn usage(&self, node: NodeId, report: UsageReport) -> Result<Receipt, NodeError> {
-        self.ask(node, report).await?
+        self.send(node, report).await?
     }
 
     /// Takes an outbound-usage report; it is durable when this returns.
     pub async fn outbound_usage(&self, node: NodeId, report: OutboundReport) -> Result<Receipt, NodeError> {
-        self.ask(node, report).await?
+        self.send(node, report).await?
     }
 
     /// Takes a session-events report; it is durable when this returns.
     pub async fn session_events(&self, node: NodeId, report: SessionReport) -> Result<Receipt, NodeError> {
-        self.ask(node, report).await?
+        self.send(node, report).await?
     }
 
     /// The config that the node should run.
     pub async fn config(&self, node: NodeId) -> Result<Arc<NodeConfig>, NodeError> {
-        self.ask(node, GetConfig).await
+        self.send(node, GetConfig).await
     }
 
     /// Takes the confirmation of a revision; it is durable when this returns.
     pub async fn confirm_applied(&self, node: NodeId, confirm: ConfirmApplied) -> Result<(), NodeError> {
-        self.ask(node, confirm).await?
+        self.send(node, confirm).await?
     }
 
     /// Takes an error; it is durable when this returns.
     pub async fn report_error(&self, node: NodeId, error: ReportError) -> Result<(), NodeError> {
-        self.ask(node, error).await?
+        self.send(node, error).await?
     }
 
     /// Takes a snapshot of the machine.
     pub async fn stats(&self, node: NodeId, stats: ReportStats) -> Result<(), NodeError> {
-        self.ask(node, stats).await
+        self.send(node, stats).await
     }
 
     /// Takes the full set of connected users.
     pub async fn online(&self, node: NodeId, online: ReportOnline) -> Result<(), NodeError> {
-        self.ask(node, online).await
+        self.send(node, online).await
     }
 
-    /// The node's live side. Not a sign of its life.
+    /// The node's live side.
     pub async fn live(&self, node: NodeId) -> Result<LiveView, NodeError> {
         self.send(node, Show).await
     }
@@ -170,27 +180,6 @@ impl Nodes {
             Some(home) => deliver(&home.addr, Adopt(seed)),
             None => settle_without_actor(&vitals, &seed),
         }
-    }
-
-    /// A call of the node itself: a sign of life, then the question.
-    async fn ask<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        NodeActor: Handler<M>,
-        actix::Context<NodeActor>: ToEnvelope<NodeActor, M>,
-    {
-        let came_back = self
-            .shared
-            .slots
-            .get(&node)
-            .ok_or(NodeError::Missing)?
-            .vitals
-            .seen(self.shared.clock.now());
-        if came_back {
-            tracing::info!(node = %node, "a node is online");
-        }
-        self.send(node, message).await
     }
 
     async fn send<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
