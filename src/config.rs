@@ -1,6 +1,7 @@
 //! Settings: the shipped defaults, then a file, then the environment, then flags.
 
 use std::{
+    error::Error as _,
     ffi::OsString,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
@@ -8,7 +9,10 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use clap::{Args, Command, ValueEnum};
+use clap::{
+    Args, Command, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use secrecy::SecretString;
 
 /// The shipped defaults.
@@ -122,6 +126,27 @@ pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, Con
         }
         Ok(command.mut_arg(name, |arg| arg.default_value(value).required(false)))
     })
+}
+
+/// One line for a value that can't be used; none if the error is about something else. A secret's value is not in it.
+pub fn bad_value(error: &clap::Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return None;
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let setting = text(ContextKind::InvalidArg)?;
+    let value =
+        text(ContextKind::InvalidValue).filter(|value| !value.is_empty() && !setting.starts_with("--admin-token"));
+    let value = value.map(|value| format!("'{value}': ")).unwrap_or_default();
+    let why = match (error.get(ContextKind::ValidValue), error.source()) {
+        (Some(ContextValue::Strings(valid)), _) if !valid.is_empty() => format!("must be one of {}", valid.join(", ")),
+        (_, Some(source)) => source.to_string(),
+        _ => "a value is needed".to_owned(),
+    };
+    Some(format!("{setting}: {value}{why}"))
 }
 
 /// The file that `--config` or CORE_CONFIG names. It is looked for before clap runs, since it makes clap's defaults.

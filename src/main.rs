@@ -29,7 +29,13 @@ fn main() -> ExitCode {
     let cli = command
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = cli.unwrap_or_else(|error| error.exit());
+    let cli = match cli {
+        Ok(cli) => cli,
+        Err(error) => match config::bad_value(&error) {
+            Some(line) => return complain(&line, 2),
+            None => error.exit(),
+        },
+    };
     match run(cli) {
         Ok(code) => code,
         Err(error) => complain(&format!("{error:#}"), 1),
