@@ -108,14 +108,22 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
                 .route(get().to(nodes::keys))
                 .route(post().to(nodes::add_key)),
         )
-        .service(only("/nodes/{id}/keys/{key}").route(delete().to(nodes::revoke_key)))
+        .service(
+            only("/nodes/{id}/keys/{key}")
+                .route(get().to(nodes::key))
+                .route(delete().to(nodes::revoke_key)),
+        )
         .service(only("/online").route(get().to(nodes::online)))
         .service(
             only("/tokens")
                 .route(get().to(tokens::list))
                 .route(post().to(tokens::create)),
         )
-        .service(only("/tokens/{id}").route(delete().to(tokens::remove)))
+        .service(
+            only("/tokens/{id}")
+                .route(get().to(tokens::one))
+                .route(delete().to(tokens::remove)),
+        )
         .service(only("/rejected").route(get().to(records::rejected)))
         .service(only("/audit").route(get().to(records::audit)));
 }

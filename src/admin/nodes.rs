@@ -38,6 +38,10 @@ impl Desk {
         by: &Change,
     ) -> Result<NodeView, AdminError> {
         patch.name = patch.name.map(|name| readable("name", &name, 255)).transpose()?;
+        patch.region = match patch.region {
+            Some(region) if !region.is_empty() => Some(readable("region", &region, 255)?),
+            region => region,
+        };
         patch.domain = match patch.domain {
             Some(Some(domain)) if !domain.is_empty() => Some(Some(readable("domain", &domain, 253)?)),
             Some(_) => Some(None),
@@ -58,7 +62,10 @@ impl Desk {
     }
 
     /// Deletes a node and its keys; what it counted stays.
-    pub async fn delete_node(&self, id: NodeId, by: &Change) -> Result<(), AdminError> {
+    pub async fn delete_node(&self, id: NodeId, if_version: Option<i64>, by: &Change) -> Result<(), AdminError> {
+        if if_version.is_some_and(|version| self.nodes.view(id).is_some_and(|it| it.seed.record.version != version)) {
+            return Err(AdminError::Stale);
+        }
         if !self.store.delete_node(id, by).await? {
             return Err(AdminError::Missing("node"));
         }
@@ -107,6 +114,14 @@ impl Desk {
     pub async fn node_keys(&self, id: NodeId) -> Result<Vec<NodeKey>, AdminError> {
         self.node(id)?;
         Ok(self.store.node_keys(id).await?)
+    }
+
+    /// One key of a node.
+    pub async fn node_key(&self, id: NodeId, key: KeyId) -> Result<NodeKey, AdminError> {
+        let keys = self.node_keys(id).await?;
+        keys.into_iter()
+            .find(|it| it.id == key)
+            .ok_or(AdminError::Missing("key"))
     }
 
     /// Gives a node one more key; the older ones die at its first use. Its text is shown this once.

@@ -44,6 +44,19 @@ impl Desk {
         Ok(self.store.tokens(page).await?)
     }
 
+    /// One token.
+    pub async fn token(&self, id: TokenId) -> Result<AdminToken, AdminError> {
+        let at_most = Page {
+            before: id.0.checked_add(1),
+            limit: 1,
+        };
+        let tokens = self.store.tokens(at_most).await?;
+        tokens
+            .into_iter()
+            .find(|token| token.id == id)
+            .ok_or(AdminError::Missing("token"))
+    }
+
     /// Deletes a token.
     pub async fn delete_token(&self, id: TokenId, by: &Change) -> Result<(), AdminError> {
         if self.store.delete_token(id, by).await? {

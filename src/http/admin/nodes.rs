@@ -88,7 +88,7 @@ pub async fn patch(door: Data<Door>, request: HttpRequest, payload: Payload) -> 
 /// `DELETE /admin/nodes/{id}`
 pub async fn remove(door: Data<Door>, request: HttpRequest) -> Answer {
     let by = door.writer(&request).await?;
-    door.desk.delete_node(id(&request)?, &by).await?;
+    door.desk.delete_node(id(&request)?, if_match(&request), &by).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -163,6 +163,16 @@ pub async fn keys(door: Data<Door>, request: HttpRequest) -> Answer {
         .map(shown_key)
         .collect();
     Ok(HttpResponse::Ok().json(json!({"items": keys, "nextCursor": null})))
+}
+
+/// `GET /admin/nodes/{id}/keys/{key}`
+pub async fn key(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let key = door
+        .desk
+        .node_key(id(&request)?, path_id(&request, "key", "key")?)
+        .await?;
+    Ok(HttpResponse::Ok().json(shown_key(&key)))
 }
 
 /// `POST /admin/nodes/{id}/keys`

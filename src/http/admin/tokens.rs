@@ -57,6 +57,13 @@ pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {
     Ok(listed(page, &door.desk.tokens(page).await?, |token| token.id.0))
 }
 
+/// `GET /admin/tokens/{id}`
+pub async fn one(door: Data<Door>, request: HttpRequest) -> Answer {
+    door.reader(&request).await?;
+    let id = path_id(&request, "id", "token")?;
+    Ok(HttpResponse::Ok().json(door.desk.token(id).await?))
+}
+
 /// `DELETE /admin/tokens/{id}`
 pub async fn remove(door: Data<Door>, request: HttpRequest) -> Answer {
     let by = door.writer(&request).await?;
