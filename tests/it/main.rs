@@ -1,5 +1,6 @@
 //! Core against real parts: one binary, one subject a module.
 
+mod contract;
 mod harness;
 mod journal;
 mod store;

@@ -95,6 +95,11 @@ impl Core {
         Admin::new(self.ports.admin, ADMIN_TOKEN)
     }
 
+    /// Whether the process still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
     /// Kills it as a power cut would.
     pub fn kill(mut self) {
         self.child.kill().expect("it is our child");
