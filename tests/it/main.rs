@@ -3,4 +3,5 @@
 mod contract;
 mod harness;
 mod journal;
+mod node_js;
 mod store;
