@@ -5,7 +5,7 @@ pub mod nodes;
 pub mod records;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::Addr;
 
@@ -15,6 +15,9 @@ use crate::{
     node::{NodeError, keys::Keys, registry::Nodes},
     store::{Store, StoreError},
 };
+
+/// How long an answer waits until everybody sees the change.
+const VISIBLE_WAIT: Duration = Duration::from_secs(8);
 
 /// What admins work with.
 #[derive(Clone)]
@@ -57,10 +60,12 @@ pub enum AdminError {
 impl Desk {
     /// Makes a change in the store visible before the answer. If that fails the change holds, and becomes visible by itself.
     async fn make_visible(&self) {
-        match self.catalog.send(Reload { always: true }).await {
+        match self.catalog.send(Reload { always: true }).timeout(VISIBLE_WAIT).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "a change is in the store, but not visible yet"),
-            Err(error) => tracing::error!(%error, "the catalogue's actor is gone"),
+            Err(error) => {
+                tracing::error!(%error, "a change is in the store, but the catalogue did not say that it is visible");
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     http,
     journal::{self, Disk, Journal, RealDisk},
     node::{keys::Keys, registry::Nodes},
-    store::{Store, Totals, sqlite::SqliteStore},
+    store::{Store, Totals, in_time::InTime, sqlite::SqliteStore},
     telemetry,
 };
 
@@ -235,7 +235,7 @@ impl Ground {
             clock,
             data_dir,
             journal,
-            store,
+            store: Arc::new(InTime::new(store)),
         })
     }
 }
@@ -353,6 +353,8 @@ impl Servers {
 async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Result<()> {
     let store = &ground.store;
     let loaded = async {
+        // A migration may take its time; a store that hangs may not.
+        store.ping().await?;
         for migration in store.migrate().await? {
             tracing::info!(migration, "the store was brought up to date");
         }
@@ -363,7 +365,7 @@ async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Re
         anyhow::Ok(())
     };
     let since = match loaded.await {
-        Ok(()) => restore::unflushed(store.as_ref(), &ground.journal).await?,
+        Ok(()) => restore::unflushed(store.as_ref(), &ground.journal).await,
         Err(error) => {
             tracing::error!(%error, "the store can't be loaded: starting from the snapshot");
             let known = snapshots

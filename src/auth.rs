@@ -3,7 +3,7 @@
 pub mod admins;
 pub mod registration;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     model::{
         NodeId,
+        node::NodeKey,
         secrets::{SecretHash, is_well_formed_node_key},
     },
     node::keys::Keys,
@@ -19,6 +20,9 @@ use crate::{
 
 /// How many unknown keys may be looked up in the store at a time: strangers must not keep it busy.
 const LOOKUPS_MAX: usize = 8;
+
+/// How long a call with an unknown key waits for its turn and its look-up together.
+const LOOKUP_WAIT: Duration = Duration::from_secs(2);
 
 /// Knows nodes by their keys.
 pub struct Authenticator {
@@ -67,20 +71,26 @@ impl Authenticator {
         if !is_well_formed_node_key(key) {
             return Err(AuthError::Unknown);
         }
-        let _turn = self.lookups.acquire().await.map_err(|_| AuthError::Unsure)?;
-        match self.store.find_key(hash).await {
-            Ok(Some(known)) if known.revoked_at.is_none() => {
+        let looking = tokio::time::timeout(LOOKUP_WAIT, self.look_up(hash));
+        match looking.await.map_err(|_| AuthError::Unsure)?? {
+            Some(known) => {
                 self.keys.insert(&known);
                 self.keys
                     .find(hash, now)
                     .map(|node| Caller { node })
                     .ok_or(AuthError::Unknown)
             }
-            Ok(_) => Err(AuthError::Unknown),
-            Err(error) => {
-                tracing::warn!(%error, "an unknown key can't be looked up");
-                Err(AuthError::Unsure)
-            }
+            None => Err(AuthError::Unknown),
         }
+    }
+
+    /// The living key with this hash, as the store knows it.
+    async fn look_up(&self, hash: SecretHash) -> Result<Option<NodeKey>, AuthError> {
+        let _turn = self.lookups.acquire().await.map_err(|_| AuthError::Unsure)?;
+        let known = self.store.find_key(hash).await.map_err(|error| {
+            tracing::warn!(%error, "an unknown key can't be looked up");
+            AuthError::Unsure
+        })?;
+        Ok(known.filter(|key| key.revoked_at.is_none()))
     }
 }

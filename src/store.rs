@@ -1,5 +1,6 @@
 //! What Core keeps for good. One page says what every store can do; each store does it in its own words.
 
+pub mod in_time;
 pub mod sqlite;
 
 use async_trait::async_trait;

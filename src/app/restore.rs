@@ -14,7 +14,7 @@ use crate::{
         node::{StoredState, SyncStatus},
     },
     node::registry::Nodes,
-    store::{Store, StoreError},
+    store::Store,
 };
 
 /// How often a store that was away at the start is tried again.
@@ -29,16 +29,22 @@ const PIECE: ReadLimit = ReadLimit {
 /// From where on each generation of the journal is not in what was loaded.
 pub type Since = Vec<(JournalId, Position)>;
 
-/// What the store has not taken over yet.
-pub async fn unflushed(store: &dyn Store, journal: &Journal) -> Result<Since, StoreError> {
+/// What the store has not taken over yet; everything from where it does not say on, which only takes longer.
+pub async fn unflushed(store: &dyn Store, journal: &Journal) -> Since {
+    let mut answers = true;
     let mut since = Since::new();
     for generation in journal.generations() {
-        since.push((
-            generation.id,
-            store.watermark(generation.id).await?.unwrap_or(Position::START),
-        ));
+        let mut flushed = None;
+        if answers {
+            flushed = store.watermark(generation.id).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the store went away while it was loaded: the whole journal is read");
+                answers = false;
+                None
+            });
+        }
+        since.push((generation.id, flushed.unwrap_or(Position::START)));
     }
-    Ok(since)
+    since
 }
 
 /// What came after this position: the rest of its generation, and all later ones. A generation that is not known here hides nothing: then
@@ -98,7 +104,10 @@ pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>) {
     let mut tries = tokio::time::interval(TRY_EVERY);
     loop {
         tries.tick().await;
-        if store.migrate().await.is_ok() && matches!(catalog.send(Reload { always: true }).await, Ok(Ok(()))) {
+        if store.ping().await.is_ok()
+            && store.migrate().await.is_ok()
+            && matches!(catalog.send(Reload { always: true }).await, Ok(Ok(())))
+        {
             tracing::info!("the store is there: everything was loaded from it");
             return;
         }

@@ -1,7 +1,8 @@
 //! How a node comes to its key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use actix::MailboxError;
 use secrecy::SecretString;
 
 use crate::{
@@ -15,6 +16,10 @@ use crate::{
     node::keys::Keys,
     store::{Store, StoreError},
 };
+
+/// How long a new node waits for its first config. The catalogue makes it at once, unless it is being loaded anew; after that a retry with
+/// the same code is answered with the same node.
+const WELCOME_WAIT: Duration = Duration::from_secs(8);
 
 /// Registers nodes.
 pub struct Registrar {
@@ -84,8 +89,14 @@ impl Registrar {
         }
         let id = node.id;
         tracing::info!(node = %id, name = node.name, ip = %node.ip, region = node.region, "a node registered");
-        if self.catalog.send(Welcome(*node)).await.is_err() {
-            return Err(StoreError::Broken("the catalogue's actor is gone".to_owned()).into());
+        match self.catalog.send(Welcome(*node)).timeout(WELCOME_WAIT).await {
+            Ok(()) => {}
+            Err(MailboxError::Timeout) => {
+                return Err(StoreError::Away("the catalogue is still being loaded".to_owned()).into());
+            }
+            Err(MailboxError::Closed) => {
+                return Err(StoreError::Broken("the catalogue's actor is gone".to_owned()).into());
+            }
         }
         self.keys.insert(&key);
         Ok(Registered { auth_key, node: id })
