@@ -287,6 +287,7 @@ impl Servers {
         let ready = Arc::new(AtomicBool::new(false));
         let auth = Arc::new(Authenticator::new(
             Arc::clone(&live.keys),
+            live.nodes.clone(),
             Arc::clone(store),
             clock.clone(),
         ));

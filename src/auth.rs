@@ -14,7 +14,7 @@ use crate::{
         node::NodeKey,
         secrets::{SecretHash, is_well_formed_node_key},
     },
-    node::keys::Keys,
+    node::{keys::Keys, registry::Nodes},
     store::Store,
 };
 
@@ -27,6 +27,7 @@ const LOOKUP_WAIT: Duration = Duration::from_secs(2);
 /// Knows nodes by their keys.
 pub struct Authenticator {
     keys: Arc<Keys>,
+    nodes: Nodes,
     store: Arc<dyn Store>,
     lookups: Semaphore,
     clock: Clock,
@@ -51,10 +52,11 @@ pub enum AuthError {
 }
 
 impl Authenticator {
-    /// An authenticator that knows these keys.
-    pub fn new(keys: Arc<Keys>, store: Arc<dyn Store>, clock: Clock) -> Self {
+    /// An authenticator that knows these keys and nodes.
+    pub fn new(keys: Arc<Keys>, nodes: Nodes, store: Arc<dyn Store>, clock: Clock) -> Self {
         Self {
             keys,
+            nodes,
             store,
             lookups: Semaphore::new(LOOKUPS_MAX),
             clock,
@@ -73,6 +75,8 @@ impl Authenticator {
         }
         let looking = tokio::time::timeout(LOOKUP_WAIT, self.look_up(hash));
         match looking.await.map_err(|_| AuthError::Unsure)?? {
+            // A node that registered while nobody could tell us: it is let in as soon as the catalogue has brought it.
+            Some(known) if !self.nodes.knows(known.node_id) => Err(AuthError::Unsure),
             Some(known) => {
                 self.keys.insert(&known);
                 self.keys

@@ -25,6 +25,11 @@ impl Nodes {
         self.shared.slots.get(&node).map(|slot| slot.view())
     }
 
+    /// Whether there is such a node.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.shared.slots.contains_key(&node)
+    }
+
     /// The nodes below `before`, newest first.
     pub fn list(&self, before: Option<NodeId>, limit: usize) -> Vec<NodeView> {
         let mut ids: Vec<NodeId> = self
