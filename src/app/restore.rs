@@ -1,5 +1,5 @@
-//! What was acknowledged but is not in what was loaded: confirmations and errors in the tail of the journal. Usage needs no memory, it goes to
-//! the store by itself.
+//! What was acknowledged but is not in what was loaded: confirmations, errors and signs of life in the tail of the journal. What reports say
+//! needs no memory, it goes to the store by itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,9 +9,9 @@ use crate::{
     catalog::actor::{CatalogActor, Reload},
     journal::{Journal, ReadLimit},
     model::{
-        JournalId, NodeId, Position,
+        JournalId, NodeId, Position, Time,
         entry::{Entry, Payload},
-        node::{StoredState, SyncStatus},
+        node::{NodeStatus, StoredState, SyncStatus},
     },
     node::registry::Nodes,
     store::Store,
@@ -75,6 +75,7 @@ pub fn apply(journal: &Journal, nodes: &Nodes, since: Since) -> anyhow::Result<(
 }
 
 fn apply_entry(nodes: &Nodes, entry: &Entry) {
+    restore(nodes, entry.node, |state, _| seen(state, entry.received_at));
     match &entry.payload {
         Payload::ConfigApplied { revision } => restore(nodes, entry.node, |state, desired| StoredState {
             applied_revision: *revision,
@@ -92,6 +93,22 @@ fn apply_entry(nodes: &Nodes, entry: &Entry) {
             });
         }
         Payload::Usage(_) | Payload::OutboundUsage(_) | Payload::SessionEvents(_) => {}
+    }
+}
+
+/// The node called then: Core had not said so to the store yet when it went.
+fn seen(state: StoredState, at: Time) -> StoredState {
+    if state.last_seen_at.is_some_and(|last| last >= at) {
+        return state;
+    }
+    StoredState {
+        last_seen_at: Some(at),
+        status: if state.status == NodeStatus::Error {
+            NodeStatus::Error
+        } else {
+            NodeStatus::Online
+        },
+        ..state
     }
 }
 
