@@ -30,7 +30,7 @@ pub struct Snapshots {
     keys: Arc<Keys>,
     journal: Journal,
     clock: Clock,
-    written: Option<u64>,
+    written: Option<(u64, u64, Position)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,8 +95,10 @@ impl Snapshots {
     pub async fn save(&mut self) {
         // The position first: what comes between is read again at a start, which does no harm.
         let (journal, position) = (self.journal.id(), self.journal.health().end);
+        // Keys before nodes: a key whose node is missing would be refused for good.
+        let (keys_edition, keys) = self.keys.export();
         let (edition, nodes) = self.nodes.export();
-        let mark = edition.wrapping_add(position.0);
+        let mark = (edition, keys_edition, position);
         if self.written == Some(mark) {
             return;
         }
@@ -105,7 +107,7 @@ impl Snapshots {
             at: self.clock.now(),
             journal: journal.to_string(),
             position: position.0,
-            keys: self.keys.export().into_iter().map(KeyLine::from).collect(),
+            keys: keys.into_iter().map(KeyLine::from).collect(),
             nodes: nodes.iter().map(|(seed, state)| NodeLine::new(seed, *state)).collect(),
         };
         let path = self.path.clone();

@@ -4,11 +4,11 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
-use dashmap::DashMap;
+use dashmap::{DashMap, mapref::multiple::RefMulti};
 
 use crate::{
     model::{KeyId, NodeId, Time, node::NodeKey, secrets::SecretHash},
@@ -18,7 +18,9 @@ use crate::{
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Keys {
-    keys: DashMap<SecretHash, Key>,
+    live: DashMap<SecretHash, Key>,
+    /// Moves with every change, so that a snapshot knows whether it is old.
+    edition: AtomicU64,
     /// The rare side: who has which keys, and what the store has not heard yet.
     book: Mutex<Book>,
 }
@@ -41,7 +43,7 @@ struct Book {
 impl Keys {
     /// Whose key this is.
     pub fn find(&self, hash: SecretHash, now: Time) -> Option<NodeId> {
-        let key = self.keys.get(&hash)?;
+        let key = self.live.get(&hash)?;
         let (id, node) = (key.id, key.node);
         if !key.used.load(Relaxed) && !key.used.swap(true, Relaxed) {
             drop(key);
@@ -61,7 +63,8 @@ impl Keys {
     /// Removes a key.
     pub fn remove(&self, hash: SecretHash) {
         let mut book = self.book();
-        if let Some((_, key)) = self.keys.remove(&hash) {
+        if let Some((_, key)) = self.live.remove(&hash) {
+            self.edition.fetch_add(1, Relaxed);
             book.forget(key.node, hash);
         }
     }
@@ -70,7 +73,11 @@ impl Keys {
     pub fn replace(&self, keys: &[NodeKey]) {
         let mut book = self.book();
         let live: HashSet<SecretHash> = keys.iter().map(|key| key.hash).collect();
-        self.keys.retain(|hash, _| live.contains(hash));
+        self.live.retain(|hash, _| {
+            let stays = live.contains(hash);
+            self.edition.fetch_add(u64::from(!stays), Relaxed);
+            stays
+        });
         let Book {
             by_node,
             dying,
@@ -91,12 +98,11 @@ impl Keys {
         }
     }
 
-    /// All keys, for the snapshot: hash, id, node, and whether it was used.
-    pub fn export(&self) -> Vec<(SecretHash, KeyId, NodeId, bool)> {
-        self.keys
-            .iter()
-            .map(|key| (*key.key(), key.id, key.node, key.used.load(Relaxed)))
-            .collect()
+    /// All keys, for the snapshot: hash, id, node, and whether it was used; and their edition.
+    pub fn export(&self) -> (u64, Vec<(SecretHash, KeyId, NodeId, bool)>) {
+        let edition = self.edition.load(Relaxed);
+        let line = |key: RefMulti<'_, SecretHash, Key>| (*key.key(), key.id, key.node, key.used.load(Relaxed));
+        (edition, self.live.iter().map(line).collect())
     }
 
     fn first_uses(&self) -> Vec<(SecretHash, Time)> {
@@ -122,11 +128,11 @@ impl Keys {
     }
 
     fn put(&self, book: &mut Book, key: &NodeKey) {
-        if self.keys.contains_key(&key.hash) {
+        if self.live.contains_key(&key.hash) {
             return;
         }
         let used = AtomicBool::new(key.first_used_at.is_some());
-        self.keys.insert(
+        self.live.insert(
             key.hash,
             Key {
                 id: key.id,
@@ -134,10 +140,12 @@ impl Keys {
                 used,
             },
         );
+        self.edition.fetch_add(1, Relaxed);
         book.by_node.entry(key.node_id).or_default().push((key.id, key.hash));
     }
 
     fn first_use(&self, hash: SecretHash, id: KeyId, node: NodeId, now: Time) {
+        self.edition.fetch_add(1, Relaxed);
         let mut book = self.book();
         book.first_uses.insert(hash, now);
         let Some(of_node) = book.by_node.get_mut(&node) else {
@@ -150,7 +158,7 @@ impl Keys {
             .collect();
         of_node.retain(|(other, _)| *other >= id);
         for hash in older {
-            self.keys.remove(&hash);
+            self.live.remove(&hash);
             book.dying.insert(hash);
             tracing::info!(node = %node, "an older key of the node died with the first use of a newer one");
         }
@@ -206,7 +214,7 @@ mod tests {
         directory.replace(&keys);
         assert_eq!(directory.find(SecretHash::of("old"), Time::default()), None);
         directory.replace(&keys[1..]);
-        assert_eq!(directory.export().len(), 1);
+        assert_eq!(directory.export().1.len(), 1);
     }
 
     #[test]
