@@ -2,7 +2,10 @@
 
 pub mod actor;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     clock::Clock,
@@ -51,16 +54,27 @@ impl Flush {
         }
     }
 
-    /// Moves everything that is durable now, oldest first.
+    /// Moves everything that is durable now, oldest first. A generation that can't be read holds up no other.
     pub async fn drain(&mut self) -> Result<(), FlushError> {
+        let mut outcome = Ok(());
         for generation in self.journal.generations() {
-            while self.step(&generation).await? {}
+            match self.drain_one(&generation).await {
+                Err(error @ FlushError::Journal(_)) => outcome = outcome.and(Err(error)),
+                drained => drained?,
+            }
         }
+        outcome
+    }
+
+    async fn drain_one(&mut self, generation: &Generation) -> Result<(), FlushError> {
+        while self.step(generation).await? {}
         Ok(())
     }
 
     /// Lets the journal delete what the store has for long.
-    pub fn trim(&self) {
+    pub fn trim(&mut self) {
+        let there: HashSet<_> = self.journal.generations().iter().map(|it| it.id).collect();
+        self.watermarks.retain(|journal, _| there.contains(journal));
         for (journal, flushed) in &self.watermarks {
             if let Err(error) = self.journal.trim(*journal, *flushed, self.clock.now()) {
                 tracing::warn!(journal = %journal, %error, "flushed segments can't be deleted");
@@ -111,7 +125,8 @@ impl Flush {
     }
 
     async fn commit(&mut self, batch: Batch) -> Result<(), FlushError> {
-        let (journal, upto, records) = (batch.journal, batch.upto, batch.entries.len() as u64);
+        let (journal, after, upto) = (batch.journal, batch.after, batch.upto);
+        let records = batch.entries.len() as u64;
         // Whatever becomes of this call, what is known of the watermark is old now.
         self.watermarks.remove(&journal);
         match self.store.commit(batch).await? {
@@ -126,6 +141,10 @@ impl Flush {
             }
             CommitOutcome::Elsewhere { watermark } => {
                 tracing::warn!(journal = %journal, %watermark, "the store's watermark is not where it was: going on from there");
+                if watermark < after {
+                    // It was set back, and with it what it had of the other generations.
+                    self.watermarks.clear();
+                }
                 self.watermarks.insert(journal, watermark);
             }
         }

@@ -60,7 +60,7 @@ impl Actor for FlushActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(DEADLINE, |_, context| wake(context));
-        context.run_interval(TRIM_EVERY, |actor, _| actor.flush.iter().for_each(Flush::trim));
+        context.run_interval(TRIM_EVERY, |actor, _| actor.flush.iter_mut().for_each(Flush::trim));
         let (address, mut end) = (context.address(), self.end.clone());
         context.spawn(
             async move {
