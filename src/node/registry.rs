@@ -182,7 +182,8 @@ impl Nodes {
         }
     }
 
-    async fn send<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
+    /// Asks a node's actor; not a sign of the node's life.
+    pub async fn send<M>(&self, node: NodeId, message: M) -> Result<M::Result, NodeError>
     where
         M: Message + Send + 'static,
         M::Result: Send,
