@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod corruption;
-mod disk;
+pub mod disk;
 mod faults;
 mod memory;
 mod model;

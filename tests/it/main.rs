@@ -1,6 +1,7 @@
 //! Core against real parts: one binary, one subject a module.
 
 mod contract;
+mod faults;
 mod harness;
 mod journal;
 mod node_js;
