@@ -53,6 +53,9 @@ pub use self::listeners::Ports;
 /// How long a stop waits for each part: for calls in flight, and for the store to take what is in the journal. Together they stay
 /// below 10 s; what the store does not take waits in the journal.
 const STOP_CALLS: Duration = Duration::from_secs(5);
+
+/// So long a stop still answers `/readyz`, with 503, and calls: a balancer that asks every now and then shall see it.
+const STOP_NOTICE: Duration = Duration::from_millis(500);
 const STOP_FLUSH: Duration = Duration::from_secs(3);
 const STOP_JOBS: Duration = Duration::from_secs(1);
 
@@ -197,6 +200,8 @@ impl Core {
         if let Err(error) = ground.data_dir.forget_ports() {
             tracing::warn!(%error, "ports.json can't be removed");
         }
+        servers.grpc.drain().await;
+        tokio::time::sleep(STOP_NOTICE).await;
         if tokio::time::timeout(STOP_CALLS, servers.stop()).await.is_err() {
             tracing::warn!("calls were still in flight and are cut");
         }
@@ -344,7 +349,6 @@ impl Servers {
     }
 
     async fn stop(self) {
-        self.grpc.drain().await;
         let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
         futures_util::future::join(http, self.grpc.stop()).await;
     }

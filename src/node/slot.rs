@@ -15,12 +15,16 @@ use super::{actor::NodeActor, vitals::Vitals};
 const REVIVE_AFTER: Duration = Duration::from_millis(100);
 const REVIVE_AFTER_MAX: Duration = Duration::from_secs(10);
 
+/// An actor that stood so long before it fell falls for the first time again.
+const STEADY: Duration = Duration::from_mins(10);
+
 /// What is known of a node whether its actor runs or not.
 pub(super) struct Slot {
     pub(super) seed: Arc<Seed>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) actor: Option<Home>,
     pub(super) falls: u32,
+    pub(super) fell_at: Time,
     pub(super) not_before: Time,
 }
 
@@ -52,6 +56,7 @@ impl Slot {
             vitals,
             actor: None,
             falls: 0,
+            fell_at: Time::default(),
             not_before: Time::default(),
         }
     }
@@ -67,6 +72,10 @@ impl Slot {
 
     pub(super) fn fell(&mut self, node: NodeId, now: Time) {
         self.actor = None;
+        if now.since(self.fell_at) > STEADY {
+            self.falls = 0;
+        }
+        self.fell_at = now;
         let pause = REVIVE_AFTER
             .saturating_mul(1 << self.falls.min(10))
             .min(REVIVE_AFTER_MAX);

@@ -119,7 +119,8 @@ fn reality(network: &str, stream: &Value) -> Result<(), String> {
     if texts("serverNames").is_none_or(|names| names.iter().any(|name| name.is_empty())) {
         return wrong("serverNames", "must list at least one name");
     }
-    let short = |id: &&str| id.len() <= 16 && id.len().is_multiple_of(2) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let short =
+        |id: &&str| id.len() <= 16 && id.len().is_multiple_of(2) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !texts("shortIds").is_some_and(|ids| ids.iter().all(short)) {
         return wrong("shortIds", "must list hex texts of an even length up to 16");
     }
