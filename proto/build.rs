@@ -4,6 +4,18 @@ use std::{env, path::PathBuf};
 
 use prost::Message as _;
 
+/// What an agent needs of Xray's API.
+const XRAY: &[&str] = &[
+    "proto/xray/handler.proto",
+    "proto/xray/hysteria.proto",
+    "proto/xray/shadowsocks.proto",
+    "proto/xray/shadowsocks_2022.proto",
+    "proto/xray/stats.proto",
+    "proto/xray/trojan.proto",
+    "proto/xray/vless.proto",
+    "proto/xray/vmess.proto",
+];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=sql");
@@ -16,5 +28,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .codec_path("crate::proto::codec::NamedErrors")
             .compile_fds(files)?;
     }
+    // Xray is the server. Names of its types travel as text, hence the `Name` trait.
+    let mut named = tonic_prost_build::Config::new();
+    named.enable_type_names();
+    tonic_prost_build::configure()
+        .build_server(false)
+        .include_file("xray.rs")
+        .compile_fds_with_config(protox::compile(XRAY, ["proto"])?, named)?;
     Ok(())
 }

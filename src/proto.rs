@@ -26,5 +26,19 @@ pub mod journal {
     tonic::include_proto!("journal");
 }
 
+/// What an agent needs of Xray's API (`proto/xray/*.proto`): clients only, in modules named as Xray's packages.
+pub use self::generated::xray;
+
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unused_qualifications,
+    reason = "generated"
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/xray.rs"));
+}
+
 /// `proto/node-service.proto` as a `FileDescriptorSet`, for gRPC reflection.
 pub const NODE_SERVICE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/node-service.bin"));
