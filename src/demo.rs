@@ -22,7 +22,7 @@ use vpn_core::{
 };
 
 use self::{
-    node_agent::{AgentSettings, Ledger},
+    node_agent::{AgentSettings, EngineSettings, Ledger},
     screen::{Line, Screen},
 };
 
@@ -35,6 +35,9 @@ const CATALOG: &str = include_str!("../examples/catalog.json");
 
 /// How often the agents report usage here; elsewhere it is a minute.
 const USAGE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the agents send a heartbeat.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// How often the screen is drawn.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
@@ -97,6 +100,8 @@ async fn agents(dir: &Path, import: &CatalogImport) -> anyhow::Result<Vec<AgentS
             region: node.region.clone(),
             key_file: dir.join(format!("{}.key.json", node.name)),
             usage_every: USAGE_EVERY,
+            heartbeat_every: HEARTBEAT_EVERY,
+            engines: EngineSettings::default(),
         });
     }
     Ok(agents)
