@@ -169,10 +169,12 @@ impl PidFile {
         }
     }
 
-    /// Writes who runs; nobody = the file goes.
+    /// Writes who runs, whole or not at all.
     pub fn write(&self, pids: &[u32]) -> io::Result<()> {
         let lines: Vec<String> = pids.iter().map(u32::to_string).collect();
-        std::fs::write(&self.path, lines.join("\n"))
+        let new = self.path.with_extension("pid.new");
+        std::fs::write(&new, lines.join("\n"))?;
+        std::fs::rename(new, &self.path)
     }
 
     /// Ends what an earlier agent left behind: processes that the file names and whose command line names the config.

@@ -66,6 +66,7 @@ struct State {
 #[derive(Debug)]
 struct Running {
     process: Process,
+    api_port: u16,
     api: Api,
     counters: Counters,
     /// A change of users failed half-way: only a restart makes it whole.
@@ -139,8 +140,8 @@ impl Xray {
         if state.config.is_null() {
             return Ok(());
         }
-        if state.lives() {
-            return write_secret(&self.config_file, &state.config.to_string());
+        if let Some(running) = state.running.as_ref().filter(|it| it.process.end().is_none()) {
+            return self.write_config(&state.config, running.api_port);
         }
         let old = state.config.clone();
         let running = self.start(&old).await.map_err(Failure::words)?;
@@ -152,11 +153,7 @@ impl Xray {
     async fn start(&self, config: &Value) -> Result<Running, Failure> {
         let io = |error: std::io::Error| Failure::NotStarted(format!("Xray can't be started: {error}"));
         let port = free_port().map_err(io)?;
-        let mut config = config.clone();
-        if config["api"].is_object() {
-            config["api"]["listen"] = format!("127.0.0.1:{port}").into();
-        }
-        write_secret(&self.config_file, &config.to_string()).map_err(Failure::NotStarted)?;
+        self.write_config(config, port).map_err(Failure::NotStarted)?;
         let process = Process::start(&self.command, &self.config_file, Arc::clone(&self.died)).map_err(io)?;
         let api = Api::at(port).map_err(Failure::NotStarted)?;
         let serves = async {
@@ -176,6 +173,7 @@ impl Xray {
             }
             None if in_time => Ok(Running {
                 process,
+                api_port: port,
                 api,
                 counters: Counters::default(),
                 torn: false,
@@ -187,6 +185,15 @@ impl Xray {
                 )))
             }
         }
+    }
+
+    /// `services.xray` as it is, but for the address of the API: two processes must not share one.
+    fn write_config(&self, config: &Value, api_port: u16) -> Result<(), String> {
+        let mut config = config.clone();
+        if config["api"].is_object() {
+            config["api"]["listen"] = format!("127.0.0.1:{api_port}").into();
+        }
+        write_secret(&self.config_file, &config.to_string())
     }
 
     /// Puts another process in the place of the one that runs, which is retired.

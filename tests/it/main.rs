@@ -6,3 +6,4 @@ mod harness;
 mod journal;
 mod node_js;
 mod store;
+mod xray;
