@@ -129,12 +129,15 @@ pub async fn run(settings: AgentSettings, ledger: Arc<Ledger>, stopped: watch::R
         ledger,
         stopped,
     };
+    let engines = async {
+        // Only then does nothing start an engine any more.
+        tokio::join!(agent.heartbeats(), agent.usage(), agent.watch_engines());
+        agent.finish().await;
+    };
     tokio::join!(
-        agent.heartbeats(),
+        engines,
         agent.stats(),
         agent.online_users(),
-        agent.usage(),
-        agent.watch_engines(),
         agent.outbox.send(&agent.core, &agent.ledger)
     );
     Ok(())
@@ -230,13 +233,17 @@ impl Agent {
         }
     }
 
-    /// Every minute, and once more at the end: the bytes since the last time, into the outbox.
+    /// Every minute: the bytes since the last time, into the outbox.
     async fn usage(&self) {
         let mut ticks = interval(self.settings.usage_every);
         ticks.tick().await;
         while self.tick(&mut ticks).await {
             self.outbox.post(&self.engine.take_usage().await, &self.ledger);
         }
+    }
+
+    /// Ends the engines, and posts what they counted to their end.
+    async fn finish(&self) {
         self.engine.stop().await;
         self.outbox.post(&self.engine.take_usage().await, &self.ledger);
         self.outbox.finish();

@@ -19,7 +19,7 @@ use super::{
     counters::Usage,
 };
 
-/// Reports that wait for Core: a day of minutes, less when a minute takes two. A report that does not fit is counted, not forgotten silently.
+/// Reports that wait for Core: half a day of minutes, with two each. A report that does not fit is counted, not forgotten silently.
 const OUTBOX_MAX: usize = 1_440;
 
 /// Items of one report: Core takes 50,000 and 8 MiB, an item is some 80 bytes.
