@@ -3,6 +3,7 @@
 pub mod codes;
 pub mod nodes;
 pub mod records;
+pub mod rows;
 pub mod tokens;
 
 use std::{sync::Arc, time::Duration};
@@ -60,7 +61,7 @@ pub enum AdminError {
 impl Desk {
     /// Makes a change in the store visible before the answer. If that fails the change holds, and becomes visible by itself.
     async fn make_visible(&self) {
-        match self.catalog.send(Reload { always: true }).timeout(VISIBLE_WAIT).await {
+        match self.catalog.send(Reload).timeout(VISIBLE_WAIT).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "a change is in the store, but not visible yet"),
             Err(error) => {

@@ -25,7 +25,13 @@ use secrecy::SecretString;
 use crate::{
     admin::Desk,
     auth::{Authenticator, admins::Admins, registration::Registrar},
-    catalog::actor::{CatalogActor, Reload},
+    catalog::{
+        NodeSink,
+        actor::{CatalogActor, Reload},
+        follow::Catalogue,
+        ledger::Ledger,
+        seat::{RENDERER, Renderer},
+    },
     clock::Clock,
     config::Settings,
     data_dir::{self, DataDir},
@@ -44,7 +50,7 @@ use crate::{
 use self::{
     background::{Background, Materials},
     listeners::Listeners,
-    sink::Seats,
+    sink::{Counting, Seats},
     snapshot::Snapshots,
 };
 
@@ -67,6 +73,8 @@ pub struct Parts {
     pub store: Option<Arc<dyn Store>>,
     /// What the journal writes to.
     pub disk: Arc<dyn Disk>,
+    /// How configs are made.
+    pub renderer: Renderer,
 }
 
 impl Default for Parts {
@@ -75,6 +83,7 @@ impl Default for Parts {
             clock: Clock::system(),
             store: None,
             disk: Arc::new(RealDisk),
+            renderer: RENDERER,
         }
     }
 }
@@ -101,6 +110,8 @@ struct Ground {
 struct Live {
     nodes: Nodes,
     keys: Arc<Keys>,
+    seats: Arc<Seats>,
+    ledger: Arc<Ledger>,
     catalog: Addr<CatalogActor>,
     shards: Vec<ArbiterHandle>,
     arbiters: Vec<Arbiter>,
@@ -117,9 +128,10 @@ struct Servers {
 impl Core {
     /// Starts Core. When this returns it is loaded and listens.
     pub async fn start(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
+        let renderer = parts.renderer;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
-        let mut live = Live::new(&ground);
+        let mut live = Live::new(&ground, renderer);
         let snapshots = Snapshots::new(
             ground.data_dir.snapshot(),
             live.nodes.clone(),
@@ -128,6 +140,8 @@ impl Core {
             ground.clock.clone(),
         );
         load(&ground, &live, &snapshots).await?;
+        let snapshots = Arc::new(tokio::sync::Mutex::new(snapshots));
+        live.seats.keep_in(Arc::clone(&snapshots));
         let flush = live.start_flush(&ground, instance.clone());
         let admins = Admins::new(
             Arc::clone(&ground.store),
@@ -222,7 +236,7 @@ impl Core {
 
 impl Ground {
     fn lay(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
-        let Parts { clock, store, disk } = parts;
+        let Parts { clock, store, disk, .. } = parts;
         let data_dir = DataDir::hold(&settings.data_dir)?;
         data_dir.forget_ports()?;
         let ByteSize(max_bytes) = settings.journal_max_bytes;
@@ -246,24 +260,33 @@ impl Ground {
 }
 
 impl Live {
-    fn new(ground: &Ground) -> Self {
+    fn new(ground: &Ground, renderer: Renderer) -> Self {
         let (store, clock) = (&ground.store, &ground.clock);
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let mut arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
         let shards: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
-        let nodes = Nodes::new(shards.clone(), Arc::clone(store), ground.journal.clone(), clock.clone());
-        let keys = Arc::new(Keys::default());
-        let catalog_arbiter = Arbiter::new();
-        let actor = CatalogActor::new(
+        let (ledger, crossed) = Ledger::new();
+        let ledger = Arc::new(ledger);
+        let meter = Arc::new(Counting(Arc::clone(&ledger)));
+        let nodes = Nodes::new(
+            shards.clone(),
             Arc::clone(store),
-            Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys))),
+            (ground.journal.clone(), meter),
             clock.clone(),
         );
-        let catalog = CatalogActor::start_in_arbiter(&catalog_arbiter.handle(), move |_| actor);
-        arbiters.push(catalog_arbiter);
+        let keys = Arc::new(Keys::default());
+        let seats = Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys)));
+        let sink: Arc<dyn NodeSink> = Arc::<Seats>::clone(&seats);
+        let catalogue = Catalogue::new(Arc::clone(store), sink, clock.clone(), (Arc::clone(&ledger), crossed));
+        let catalogue = catalogue.with_renderer(renderer);
+        let arbiter = Arbiter::new();
+        let catalog = CatalogActor::start_in_arbiter(&arbiter.handle(), move |_| CatalogActor::new(catalogue));
+        arbiters.push(arbiter);
         Self {
             nodes,
             keys,
+            seats,
+            ledger,
             catalog,
             shards,
             arbiters,
@@ -273,11 +296,12 @@ impl Live {
     /// Only after everything is loaded: what the flush moves to the store must be in neither of two places.
     fn start_flush(&mut self, ground: &Ground, instance: String) -> Addr<FlushActor> {
         let arbiter = Arbiter::new();
+        let counting = Arc::new(Counting(Arc::clone(&self.ledger)));
         let flush = Flush::new(
             ground.journal.clone(),
             Arc::clone(&ground.store),
-            instance,
-            ground.clock.clone(),
+            counting,
+            (instance, ground.clock.clone()),
         );
         let end = ground.journal.watch();
         let address = FlushActor::start_in_arbiter(&arbiter.handle(), move |_| FlushActor::new(flush, end));
@@ -364,7 +388,7 @@ async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Re
             tracing::info!(migration, "the store was brought up to date");
         }
         live.catalog
-            .send(Reload { always: true })
+            .send(Reload)
             .await
             .context("the catalogue's actor is gone")??;
         anyhow::Ok(())
@@ -380,7 +404,7 @@ async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Re
             restore::since(&ground.journal, known)
         }
     };
-    restore::apply(&ground.journal, &live.nodes, since)
+    restore::apply(&ground.journal, &live.nodes, &Counting(Arc::clone(&live.ledger)), since)
 }
 
 async fn first_token(admins: &Admins) -> Option<SecretString> {

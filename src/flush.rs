@@ -3,14 +3,18 @@
 pub mod actor;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::{
     clock::Clock,
     journal::{Generation, Journal, JournalError, ReadLimit},
-    model::{JournalId, Position},
+    model::{
+        JournalId, Position, SubscriptionId,
+        entry::{Entry, Payload},
+        quota::Quota,
+    },
     store::{Batch, CommitOutcome, Store, StoreError},
 };
 
@@ -21,14 +25,23 @@ const BATCH_ROWS_MAX: usize = 30_000;
 /// may be larger.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
+/// Hears what the store took over: the ledger of quotas. The composition root gives the one that leads there.
+pub trait TakeOver: Send + Sync + 'static {
+    /// These bytes are in the store now, and this is what it has counted.
+    fn taken_over(&self, bytes: &BTreeMap<SubscriptionId, i64>, counted: &[Quota]);
+}
+
 /// Moves entries from the journal to the store.
 pub struct Flush {
     journal: Journal,
     store: Arc<dyn Store>,
+    take_over: Arc<dyn TakeOver>,
     instance: String,
     clock: Clock,
     /// The watermarks that are known: how far the store has each journal.
     watermarks: HashMap<JournalId, Position>,
+    /// Batches whose outcome is not known: where they end, and what they count for quotas.
+    in_doubt: HashMap<JournalId, (Position, BTreeMap<SubscriptionId, i64>)>,
 }
 
 /// Why a flush stopped before the end.
@@ -44,13 +57,20 @@ pub enum FlushError {
 
 impl Flush {
     /// A flush that knows no watermark yet.
-    pub fn new(journal: Journal, store: Arc<dyn Store>, instance: String, clock: Clock) -> Self {
+    pub fn new(
+        journal: Journal,
+        store: Arc<dyn Store>,
+        take_over: Arc<dyn TakeOver>,
+        (instance, clock): (String, Clock),
+    ) -> Self {
         Self {
             journal,
             store,
+            take_over,
             instance,
             clock,
             watermarks: HashMap::new(),
+            in_doubt: HashMap::new(),
         }
     }
 
@@ -129,15 +149,21 @@ impl Flush {
         let records = batch.entries.len() as u64;
         // Whatever becomes of this call, what is known of the watermark is old now.
         self.watermarks.remove(&journal);
+        self.in_doubt
+            .insert(journal, (upto, usage_by_subscription(&batch.entries)));
         match self.store.commit(batch).await? {
-            CommitOutcome::Committed { repeats, saturated } => {
+            CommitOutcome::Committed {
+                repeats,
+                saturated,
+                quotas,
+            } => {
                 metrics::counter!("core_flush_entries_total").increment(records);
                 metrics::counter!("core_flush_repeats_total").increment(repeats);
                 if saturated > 0 {
                     metrics::counter!("core_flush_saturated_total").increment(saturated);
                     tracing::error!(saturated, "sums did not fit their columns and were held at 2^63-1");
                 }
-                self.watermarks.insert(journal, upto);
+                self.note_watermark(journal, upto, &quotas);
             }
             CommitOutcome::Elsewhere { watermark } => {
                 tracing::warn!(journal = %journal, %watermark, "the store's watermark is not where it was: going on from there");
@@ -145,10 +171,20 @@ impl Flush {
                     // It was set back, and with it what it had of the other generations.
                     self.watermarks.clear();
                 }
-                self.watermarks.insert(journal, watermark);
+                self.note_watermark(journal, watermark, &[]);
             }
         }
         Ok(())
+    }
+
+    /// The store has a journal up to here. A batch whose outcome was not known is in it, or was never taken.
+    fn note_watermark(&mut self, journal: JournalId, watermark: Position, counted: &[Quota]) {
+        self.watermarks.insert(journal, watermark);
+        if let Some((upto, bytes)) = self.in_doubt.remove(&journal)
+            && upto <= watermark
+        {
+            self.take_over.taken_over(&bytes, counted);
+        }
     }
 
     async fn watermark(&mut self, generation: &Generation) -> Result<Position, StoreError> {
@@ -166,7 +202,7 @@ impl Flush {
             }
             tracing::warn!(journal = %generation.id, end = %generation.end, %stored, "the store has more of an old journal than is here");
         }
-        self.watermarks.insert(generation.id, stored);
+        self.note_watermark(generation.id, stored, &[]);
         Ok(stored)
     }
 
@@ -183,4 +219,21 @@ impl Flush {
             "the store lacks records that the journal no longer keeps: going on from the first that it has"
         );
     }
+}
+
+/// What these entries count for each subscription, as it was sent, repeats included.
+fn usage_by_subscription(entries: &[Entry]) -> BTreeMap<SubscriptionId, i64> {
+    let mut sums = BTreeMap::new();
+    for entry in entries {
+        let Payload::Usage(report) = &entry.payload else {
+            continue;
+        };
+        for row in &report.rows {
+            if let Some(subscription) = row.subscription {
+                let sum: &mut i64 = sums.entry(subscription).or_default();
+                *sum = sum.saturating_add(row.bytes_up).saturating_add(row.bytes_down);
+            }
+        }
+    }
+    sums
 }

@@ -13,7 +13,7 @@ use actix_web::{
     App, HttpServer, Resource,
     dev::Server,
     middleware::from_fn,
-    web::{self, Data, delete, get, post, resource, scope},
+    web::{self, Data, delete, get, post, put, resource, scope},
 };
 
 use error::{method_not_allowed, not_found};
@@ -80,8 +80,17 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{codes, nodes, records, tokens};
+    use admin::{catalog, codes, nodes, records, rows, tokens};
+    routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
+    rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
     routes
+        .service(only("/users/{id}/usage").route(get().to(catalog::usage)))
+        .service(only("/subscriptions/{id}/reset").route(post().to(catalog::reset)))
+        .service(
+            only("/protocols/{id}/links")
+                .route(put().to(catalog::join))
+                .route(delete().to(catalog::leave)),
+        )
         .service(
             only("/registration-codes")
                 .route(get().to(codes::list))
@@ -126,6 +135,30 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
         )
         .service(only("/rejected").route(get().to(records::rejected)))
         .service(only("/audit").route(get().to(records::audit)));
+}
+
+/// A collection below its owner, and its rows there and by themselves.
+fn row_routes(routes: &mut web::ServiceConfig, kind: admin::rows::Kind) {
+    use admin::rows;
+    let own = kind.path();
+    let collection = kind
+        .owner()
+        .map_or_else(|| format!("/{own}"), |(owner, _)| format!("/{owner}/{{parent}}/{own}"));
+    let mut places = vec![format!("{collection}/{{id}}"), format!("/{own}/{{id}}")];
+    places.dedup();
+    routes.service(
+        only(&collection)
+            .route(get().to(move |door, request| rows::list(kind, door, request)))
+            .route(post().to(move |door, request, payload| rows::create(kind, door, request, payload))),
+    );
+    for place in places {
+        routes.service(
+            only(&place)
+                .route(get().to(move |door, request| rows::one(kind, door, request)))
+                .route(web::patch().to(move |door, request, payload| rows::patch(kind, door, request, payload)))
+                .route(delete().to(move |door, request| rows::remove(kind, door, request))),
+        );
+    }
 }
 
 /// A route that answers other methods with 405.

@@ -1,12 +1,14 @@
 //! What Core talks about: plain values, no async, no wire formats, no SQL.
 
 pub mod catalog;
+pub mod catalog_change;
 pub mod entry;
 pub mod fold;
 pub mod ids;
 pub mod node;
 pub mod node_config;
 pub mod presence;
+pub mod quota;
 pub mod secrets;
 pub mod session;
 pub mod stats;

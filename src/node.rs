@@ -15,7 +15,7 @@ use crate::{
     journal::AppendError,
     model::{
         Time,
-        entry::{Identity, KEYLESS_OUTBOUND_WINDOW, REPEAT_WINDOW},
+        entry::{Entry, Identity, KEYLESS_OUTBOUND_WINDOW, REPEAT_WINDOW},
         presence::OnlineUser,
         session::SessionItem,
         stats::{StatsSnapshot, SystemStats, XrayStats},
@@ -182,6 +182,12 @@ pub struct LiveView {
     pub online: Arc<Vec<OnlineUser>>,
     /// When that was.
     pub online_at: Option<Time>,
+}
+
+/// Hears of every usage report when it is durable: the ledger of quotas. The composition root gives the one that leads there.
+pub trait Meter: Send + Sync + 'static {
+    /// This was acknowledged by a node with this traffic multiplier.
+    fn acknowledged(&self, entry: &Entry, multiplier: f64);
 }
 
 /// Why a call to a node was not done.

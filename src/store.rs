@@ -7,14 +7,16 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::model::{
-    CodeId, JournalId, KeyId, NodeId, Position, Time, TokenId,
+    CodeId, JournalId, KeyId, NodeId, Position, ProtocolId, SubscriptionId, Time, TokenId, UserId,
     catalog::{Catalog, CatalogImport},
+    catalog_change::{CatalogChange, CatalogRow, RowRef, RowsOf, StoredRow},
     entry::Entry,
     node::{
         NewCode, NodeErrorRow, NodeKey, NodePatch, NodeRecord, RegisterOutcome, Registration, RegistrationCode,
         StoredState,
     },
     node_config::ConfigHash,
+    quota::{Quota, StatusChange},
     secrets::{AdminToken, NewToken, SecretHash},
 };
 
@@ -42,9 +44,9 @@ pub trait Store: Send + Sync + 'static {
     async fn mark_keys_used(&self, used: &[(SecretHash, Time)]) -> Result<(), StoreError>;
     /// Writes what is known of live nodes, where it is newer than what is there. Nodes that are gone are passed over.
     async fn save_states(&self, at: Time, states: &[(NodeId, StoredState)]) -> Result<(), StoreError>;
-    /// Says which content the node's config now has; gives the revision for it. That moves past itself and past `above` when the hash
-    /// is not the one that is there; the first hash of a node leaves it as it is. `None`: no such node.
-    async fn settle_revision(&self, node: NodeId, hash: ConfigHash, above: i64) -> Result<Option<i64>, StoreError>;
+    /// Says which contents the configs of nodes now have; gives the revisions for them, in order, in one transaction. A revision moves past itself
+    /// and past `above` when the hash is not the one that is there; the first hash of a node leaves it as it is. `None`: no such node.
+    async fn settle_revisions(&self, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, StoreError>;
     /// The node's revision, after it was lifted above `reported` if it was below that. `None`: no such node.
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError>;
 
@@ -99,6 +101,29 @@ pub trait Store: Send + Sync + 'static {
     async fn rejected(&self, what: RejectedTable, page: Page) -> Result<Vec<RejectedRow>, StoreError>;
     /// Who changed what, newest first.
     async fn audit(&self, page: Page) -> Result<Vec<AuditRow>, StoreError>;
+    /// Makes these changes in order, all or none, each with an audit row; gives the rows that were put, in order, with their ids. What is wrong is
+    /// named by its place in the list: `changes[3].userId`.
+    async fn change_catalog(&self, changes: Vec<CatalogChange>, by: &Change) -> Result<CatalogOutcome, StoreError>;
+    /// One row.
+    async fn catalog_row(&self, row: RowRef) -> Result<Option<StoredRow>, StoreError>;
+    /// Rows of one owner, newest first; without those that were deleted.
+    async fn catalog_rows(&self, of: RowsOf, page: Page) -> Result<Vec<StoredRow>, StoreError>;
+    /// What changed since this `catalog_changes.seq`: see [`CatalogDelta`].
+    async fn load_changes(&self, since: i64) -> Result<CatalogDelta, StoreError>;
+    /// Changes the status of subscriptions where it still is what it was; gives those that were changed.
+    async fn change_statuses(&self, changes: &[StatusChange], by: &Change) -> Result<Vec<SubscriptionId>, StoreError>;
+    /// Begins a new period at `at` for these subscriptions: `period_bytes` is 0, `limited` becomes `active`. Gives those that are there.
+    async fn reset_subscriptions(
+        &self,
+        ids: &[SubscriptionId],
+        at: Time,
+        by: &Change,
+    ) -> Result<Vec<SubscriptionId>, StoreError>;
+    /// Begins the period that is due by each subscription's strategy, at most once a period whoever asks (`WHERE last_reset_at` is before it).
+    /// Gives those that were reset; many go in several transactions, and what an absent store left out is due at the next call.
+    async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError>;
+    /// The bytes of a user, summed by step, oldest first.
+    async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError>;
     /// Writes the rows of an import: by id, new or in place of what was there. All or nothing.
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError>;
     /// The bytes that the store has counted, per table: what a check against an agent's own sums needs.
@@ -160,6 +185,82 @@ pub struct Fleet {
     pub keys: Vec<NodeKey>,
     /// Everything that configs are made of, deleted inbounds and outbounds included.
     pub catalog: Catalog,
+    /// What subscriptions with a limit have used.
+    pub quotas: Vec<Quota>,
+}
+
+/// A config that wants a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whose config.
+    pub node: NodeId,
+    /// Its content.
+    pub hash: ConfigHash,
+    /// A revision that was given out without the store: the new one must be above it; 0 = none.
+    pub above: i64,
+}
+
+/// What became of changes of the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CatalogOutcome {
+    /// All were made.
+    Done(Vec<CatalogRow>),
+    /// None was made: this row is not there.
+    Missing(RowRef),
+    /// None was made: this row does not say what the change expects.
+    Stale(RowRef),
+}
+
+/// What changed of the catalogue: rows as they now are, and rows that are gone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CatalogDelta {
+    /// The last change that is in it.
+    pub seq: i64,
+    /// So much changed, or the changes are no longer known: load everything.
+    pub too_much: bool,
+    /// Rows that are new or changed, deleted inbounds and outbounds included. Of members: all of each inbound whose members changed.
+    pub rows: Catalog,
+    /// Rows that are gone.
+    pub gone: Vec<RowRef>,
+    /// What the subscriptions in `rows` have used.
+    pub quotas: Vec<Quota>,
+    /// Inbounds whose members are all in `rows`.
+    pub memberships: Vec<ProtocolId>,
+    /// Whether nodes or keys changed: then they are all here.
+    pub fleet: Option<(Vec<NodeRecord>, Vec<NodeKey>)>,
+}
+
+/// Which usage, and how it is summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsageSpan {
+    /// From this moment on.
+    pub from: Time,
+    /// Before this moment.
+    pub to: Time,
+    /// How it is summed.
+    pub step: UsageStep,
+}
+
+/// How usage is summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum UsageStep {
+    Minute,
+    Hour,
+    Day,
+}
+
+/// The bytes of a user within one step, per node, subscription and inbound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the columns of its name")]
+pub struct UsagePoint {
+    pub at: Time,
+    pub node_id: NodeId,
+    pub subscription_id: Option<SubscriptionId>,
+    pub node_protocol_id: ProtocolId,
+    pub bytes_up: i64,
+    pub bytes_down: i64,
 }
 
 /// A piece of a journal. The store takes it over only if its watermark for the journal is `after`, and moves it to `upto` in the same
@@ -179,7 +280,7 @@ pub struct Batch {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommitOutcome {
     /// Taken over.
     Committed {
@@ -187,6 +288,8 @@ pub enum CommitOutcome {
         repeats: u64,
         /// Sums that did not fit a column and were held at 2^63-1.
         saturated: u64,
+        /// What the subscriptions that this batch counted for have now used.
+        quotas: Vec<Quota>,
     },
     /// The watermark was another: nothing was changed.
     Elsewhere {

@@ -28,7 +28,7 @@ pub struct Materials {
     pub nodes: Nodes,
     pub store: Arc<dyn Store>,
     pub keys: Arc<Keys>,
-    pub snapshots: Snapshots,
+    pub snapshots: Arc<Mutex<Snapshots>>,
     pub clock: Clock,
     pub offline_after: Duration,
 }
@@ -63,7 +63,6 @@ impl Background {
                 }
             }
         });
-        let snapshots = Arc::new(Mutex::new(snapshots));
         let save_snapshot = jobs::repeat(snapshot::EVERY, stopped, move || {
             let snapshots = Arc::clone(&snapshots);
             async move { snapshots.lock().await.save().await }

@@ -1,5 +1,5 @@
-//! What was acknowledged but is not in what was loaded: confirmations, errors and signs of life in the tail of the journal. What reports say
-//! needs no memory, it goes to the store by itself.
+//! What was acknowledged but is not in what was loaded: confirmations, errors and signs of life in the tail of the journal, and the bytes that
+//! quotas must know of. The rows go to the store by themselves.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
         entry::{Entry, Payload},
         node::{NodeStatus, StoredState, SyncStatus},
     },
-    node::registry::Nodes,
+    node::{Meter, registry::Nodes},
     store::Store,
 };
 
@@ -56,8 +56,8 @@ pub fn since(journal: &Journal, (known, position): (JournalId, Position)) -> Sin
     generations[from..].iter().map(|it| (it.id, start(it.id))).collect()
 }
 
-/// Brings the nodes' states up to date.
-pub fn apply(journal: &Journal, nodes: &Nodes, since: Since) -> anyhow::Result<()> {
+/// Brings the nodes' states and the quotas up to date.
+pub fn apply(journal: &Journal, nodes: &Nodes, meter: &dyn Meter, since: Since) -> anyhow::Result<()> {
     for (id, mut after) in since {
         loop {
             let piece = journal.read_after(id, after, PIECE)?;
@@ -68,13 +68,13 @@ pub fn apply(journal: &Journal, nodes: &Nodes, since: Since) -> anyhow::Result<(
             piece
                 .entries
                 .into_iter()
-                .for_each(|(_, entry)| apply_entry(nodes, &entry));
+                .for_each(|(_, entry)| apply_entry(nodes, meter, &entry));
         }
     }
     Ok(())
 }
 
-fn apply_entry(nodes: &Nodes, entry: &Entry) {
+fn apply_entry(nodes: &Nodes, meter: &dyn Meter, entry: &Entry) {
     restore(nodes, entry.node, |state, _| seen(state, entry.received_at));
     match &entry.payload {
         Payload::ConfigApplied { revision } => restore(nodes, entry.node, |state, desired| StoredState {
@@ -92,7 +92,13 @@ fn apply_entry(nodes: &Nodes, entry: &Entry) {
                 ..state
             });
         }
-        Payload::Usage(_) | Payload::OutboundUsage(_) | Payload::SessionEvents(_) => {}
+        Payload::Usage(_) => {
+            let multiplier = nodes
+                .view(entry.node)
+                .map_or(1.0, |node| node.seed.record.traffic_multiplier);
+            meter.acknowledged(entry, multiplier);
+        }
+        Payload::OutboundUsage(_) | Payload::SessionEvents(_) => {}
     }
 }
 
@@ -123,7 +129,7 @@ pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>) {
         tries.tick().await;
         if store.ping().await.is_ok()
             && store.migrate().await.is_ok()
-            && matches!(catalog.send(Reload { always: true }).await, Ok(Ok(())))
+            && matches!(catalog.send(Reload).await, Ok(Ok(())))
         {
             tracing::info!("the store is there: everything was loaded from it");
             return;

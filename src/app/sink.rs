@@ -1,30 +1,54 @@
-//! Leads the catalogue's truth to the nodes and the keys.
+//! The peers of the heart do not know each other: here one leads to the other.
 
-use std::{collections::HashSet, sync::Arc};
-
-use crate::{
-    catalog::NodeSink,
-    model::{
-        NodeId,
-        node::{NodeKey, Seed},
-        node_config::NodeConfig,
-    },
-    node::{keys::Keys, registry::Nodes},
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, OnceLock},
 };
 
-/// See the module.
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use crate::{
+    catalog::{NodeSink, ledger::Ledger},
+    flush::TakeOver,
+    model::{
+        NodeId, SubscriptionId,
+        entry::{Entry, Payload},
+        node::{NodeKey, Seed},
+        node_config::NodeConfig,
+        quota::Quota,
+    },
+    node::{Meter, keys::Keys, registry::Nodes},
+};
+
+use super::snapshot::Snapshots;
+
+/// Leads the catalogue's truth to the nodes and the keys.
 pub struct Seats {
     nodes: Nodes,
     keys: Arc<Keys>,
+    snapshots: OnceLock<Arc<Mutex<Snapshots>>>,
 }
 
 impl Seats {
     /// For these nodes and keys.
     pub const fn new(nodes: Nodes, keys: Arc<Keys>) -> Self {
-        Self { nodes, keys }
+        Self {
+            nodes,
+            keys,
+            snapshots: OnceLock::new(),
+        }
+    }
+
+    /// Where things are kept without the store; told once.
+    pub fn keep_in(&self, snapshots: Arc<Mutex<Snapshots>>) {
+        if self.snapshots.set(snapshots).is_err() {
+            tracing::error!("the seats have snapshots already");
+        }
     }
 }
 
+#[async_trait]
 impl NodeSink for Seats {
     fn current(&self, node: NodeId) -> Option<Arc<NodeConfig>> {
         self.nodes.current_config(node)
@@ -37,5 +61,39 @@ impl NodeSink for Seats {
     fn complete(&self, nodes: &HashSet<NodeId>, keys: Vec<NodeKey>) {
         self.nodes.retain(nodes);
         self.keys.replace(&keys);
+    }
+
+    async fn keep(&self) {
+        if let Some(snapshots) = self.snapshots.get() {
+            snapshots.lock().await.save().await;
+        }
+    }
+}
+
+/// Leads what was acknowledged, and what was taken over, to the ledger of quotas.
+pub struct Counting(pub Arc<Ledger>);
+
+impl Meter for Counting {
+    fn acknowledged(&self, entry: &Entry, multiplier: f64) {
+        let Payload::Usage(report) = &entry.payload else { return };
+        for row in &report.rows {
+            if let Some(subscription) = row.subscription {
+                self.0
+                    .count(subscription, row.bytes_up.saturating_add(row.bytes_down), multiplier);
+            }
+        }
+    }
+}
+
+impl TakeOver for Counting {
+    fn taken_over(&self, bytes: &BTreeMap<SubscriptionId, i64>, counted: &[Quota]) {
+        let counted: BTreeMap<SubscriptionId, i64> = counted
+            .iter()
+            .map(|quota| (quota.subscription, quota.period_bytes))
+            .collect();
+        for (subscription, bytes) in bytes {
+            self.0
+                .taken_over(*subscription, *bytes, counted.get(subscription).copied());
+        }
     }
 }

@@ -90,7 +90,7 @@ impl Registrar {
         let id = node.id;
         tracing::info!(node = %id, name = node.name, ip = %node.ip, region = node.region, "a node registered");
         match self.catalog.send(Welcome(*node)).timeout(WELCOME_WAIT).await {
-            Ok(()) => {}
+            Ok(welcomed) => welcomed?,
             Err(MailboxError::Timeout) => {
                 return Err(StoreError::Away("the catalogue is still being loaded".to_owned()).into());
             }

@@ -1,16 +1,17 @@
-//! The catalogue as of one moment, sorted so that one node's part is found at once.
+//! The catalogue in memory, sorted so that one node's part is found at once, and so that a changed row leads to the nodes that it touches.
 
-use std::collections::{BTreeMap, HashMap};
-
-use uuid::Uuid;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{
     LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, Time, UserId,
     catalog::{
-        Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink,
-        SubscriptionStatus, User, UserStatus,
+        Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule, Subscription,
+        SubscriptionLink, SubscriptionStatus, User, UserStatus,
     },
+    catalog_change::{CatalogRow, RowRef},
 };
+
+pub use super::client::{Client, Limits};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -18,97 +19,157 @@ pub struct Snapshot {
     users: HashMap<UserId, User>,
     subscriptions: HashMap<SubscriptionId, Subscription>,
     links: HashMap<LinkId, Link>,
-    subscription_links: HashMap<LsId, SubscriptionLink>,
+    credentials: HashMap<LsId, SubscriptionLink>,
     members: HashMap<ProtocolId, BTreeMap<LsId, Option<i64>>>,
-    protocols: HashMap<NodeId, Vec<NodeProtocol>>,
+    protocols: HashMap<NodeId, BTreeMap<ProtocolId, NodeProtocol>>,
     outbounds: HashMap<NodeId, BTreeMap<OutboundId, NodeOutbound>>,
-    rules: HashMap<NodeId, Vec<NodeRoutingRule>>,
-    balancers: HashMap<NodeId, Vec<NodeBalancer>>,
+    rules: HashMap<NodeId, BTreeMap<i64, NodeRoutingRule>>,
+    balancers: HashMap<NodeId, BTreeMap<i64, NodeBalancer>>,
+    ways: Ways,
 }
 
-/// Somebody who may connect through an inbound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Client {
-    /// Who.
-    pub user: UserId,
-    /// The link.
-    pub link: LinkId,
-    /// The credentials' id.
-    pub ls: LsId,
-    /// What all credentials come from.
-    pub uuid: Uuid,
-    /// What pays.
-    pub subscription: Option<SubscriptionId>,
-    /// Its place in a WireGuard inbound's network.
-    pub slot: Option<i64>,
-    /// What the subscription allows.
-    pub limits: Limits,
-}
-
-/// What a subscription allows a client; none = anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(missing_docs, reason = "the columns of their names")]
-pub struct Limits {
-    pub max_ips: Option<i64>,
-    pub rate_up_bps: Option<i64>,
-    pub rate_down_bps: Option<i64>,
-    pub expires_at: Option<Time>,
-}
-
-impl Client {
-    /// The name under which both engines count this client on an inbound.
-    pub fn email(&self, protocol: ProtocolId) -> String {
-        format!("u{}.l{}.s{}.i{}", self.user, self.link, self.ls, protocol)
-    }
+/// From a row to what hangs on it.
+#[derive(Debug, Default)]
+struct Ways {
+    links_of_user: HashMap<UserId, BTreeSet<LinkId>>,
+    credentials_of_link: HashMap<LinkId, BTreeSet<LsId>>,
+    credentials_of_subscription: HashMap<SubscriptionId, BTreeSet<LsId>>,
+    protocols_of_credentials: HashMap<LsId, BTreeSet<ProtocolId>>,
+    node_of_protocol: HashMap<ProtocolId, NodeId>,
+    node_of_outbound: HashMap<OutboundId, NodeId>,
+    node_of_rule: HashMap<i64, NodeId>,
+    node_of_balancer: HashMap<i64, NodeId>,
 }
 
 impl Snapshot {
-    /// Sorts a catalogue.
+    /// Sorts a whole catalogue.
     pub fn new(catalog: Catalog) -> Self {
-        let mut snapshot = Self {
-            users: catalog.users.into_iter().map(|row| (row.id, row)).collect(),
-            subscriptions: catalog.subscriptions.into_iter().map(|row| (row.id, row)).collect(),
-            links: catalog.links.into_iter().map(|row| (row.id, row)).collect(),
-            subscription_links: catalog
-                .subscription_links
-                .into_iter()
-                .map(|row| (row.id, row))
-                .collect(),
-            ..Self::default()
-        };
-        for member in catalog.node_protocol_links {
-            snapshot
-                .members
-                .entry(member.proto_id)
-                .or_default()
-                .insert(member.ls_id, member.slot);
-        }
-        for row in catalog.node_protocols {
-            snapshot.protocols.entry(row.node_id).or_default().push(row);
-        }
-        for row in catalog.node_outbounds {
-            snapshot.outbounds.entry(row.node_id).or_default().insert(row.id, row);
-        }
-        for row in catalog.node_balancers {
-            snapshot.balancers.entry(row.node_id).or_default().push(row);
-        }
-        for row in catalog.node_routing_rules {
-            snapshot.rules.entry(row.node_id).or_default().push(row);
-        }
-        snapshot
-            .protocols
-            .values_mut()
-            .for_each(|rows| rows.sort_by_key(|row| (row.position, row.id)));
-        snapshot
-            .rules
-            .values_mut()
-            .for_each(|rows| rows.sort_by_key(|row| (row.position, row.id)));
+        let mut snapshot = Self::default();
+        let protocols: BTreeSet<ProtocolId> = catalog.node_protocol_links.iter().map(|row| row.proto_id).collect();
+        snapshot.apply(catalog, &[], &protocols.into_iter().collect::<Vec<_>>());
         snapshot
     }
 
+    /// Takes changed rows, rows that are gone, and the whole membership of these inbounds; gives the nodes that any of it touches.
+    pub fn apply(&mut self, rows: Catalog, gone: &[RowRef], memberships: &[ProtocolId]) -> BTreeSet<NodeId> {
+        let mut touched = BTreeSet::new();
+        for row in gone {
+            touched.extend(self.touched_by(*row));
+            self.remove(*row);
+        }
+        for row in rows.users {
+            touched.extend(self.touched_by(RowRef::User(row.id)));
+            self.users.insert(row.id, row);
+        }
+        for row in rows.subscriptions {
+            touched.extend(self.touched_by(RowRef::Subscription(row.id)));
+            self.subscriptions.insert(row.id, row);
+        }
+        for row in rows.links {
+            touched.extend(self.touched_by(RowRef::Link(row.id)));
+            self.put_link(row);
+        }
+        for row in rows.subscription_links {
+            touched.extend(self.touched_by(RowRef::SubscriptionLink(row.id)));
+            self.put_credentials(row);
+        }
+        self.put_node_rows(
+            rows.node_protocols,
+            rows.node_outbounds,
+            rows.node_routing_rules,
+            rows.node_balancers,
+            &mut touched,
+        );
+        self.put_members(
+            memberships,
+            rows.node_protocol_links
+                .iter()
+                .map(|row| (row.proto_id, row.ls_id, row.slot)),
+            &mut touched,
+        );
+        touched
+    }
+
+    /// The nodes that a row is on.
+    pub fn touched_by(&self, row: RowRef) -> BTreeSet<NodeId> {
+        let ways = &self.ways;
+        match row {
+            RowRef::User(id) => {
+                let links = ways.links_of_user.get(&id).into_iter().flatten();
+                links.flat_map(|link| self.touched_by(RowRef::Link(*link))).collect()
+            }
+            RowRef::Subscription(id) => self.nodes_of(ways.credentials_of_subscription.get(&id)),
+            RowRef::Link(id) => self.nodes_of(ways.credentials_of_link.get(&id)),
+            RowRef::SubscriptionLink(id) => self.nodes_of(Some(&BTreeSet::from([id]))),
+            RowRef::Protocol(id) => ways.node_of_protocol.get(&id).copied().into_iter().collect(),
+            RowRef::Outbound(id) => ways.node_of_outbound.get(&id).copied().into_iter().collect(),
+            RowRef::Rule(id) => ways.node_of_rule.get(&id).copied().into_iter().collect(),
+            RowRef::Balancer(id) => ways.node_of_balancer.get(&id).copied().into_iter().collect(),
+        }
+    }
+
+    /// A row as it is here.
+    pub fn row(&self, row: RowRef) -> Option<CatalogRow> {
+        let ways = &self.ways;
+        Some(match row {
+            RowRef::User(id) => CatalogRow::User(self.users.get(&id)?.clone()),
+            RowRef::Subscription(id) => CatalogRow::Subscription(self.subscriptions.get(&id)?.clone()),
+            RowRef::Link(id) => CatalogRow::Link(self.links.get(&id)?.clone()),
+            RowRef::SubscriptionLink(id) => CatalogRow::SubscriptionLink(self.credentials.get(&id)?.clone()),
+            RowRef::Protocol(id) => {
+                CatalogRow::Protocol(self.protocols.get(ways.node_of_protocol.get(&id)?)?.get(&id)?.clone())
+            }
+            RowRef::Outbound(id) => {
+                CatalogRow::Outbound(self.outbounds.get(ways.node_of_outbound.get(&id)?)?.get(&id)?.clone())
+            }
+            RowRef::Rule(id) => CatalogRow::Rule(self.rules.get(ways.node_of_rule.get(&id)?)?.get(&id)?.clone()),
+            RowRef::Balancer(id) => {
+                CatalogRow::Balancer(self.balancers.get(ways.node_of_balancer.get(&id)?)?.get(&id)?.clone())
+            }
+        })
+    }
+
+    /// Everybody who is on an inbound, whether he may connect or not.
+    pub fn members_of(&self, protocol: ProtocolId) -> Vec<NodeProtocolLink> {
+        let members = self.members.get(&protocol).into_iter().flatten();
+        members
+            .map(|(ls, slot)| NodeProtocolLink {
+                proto_id: protocol,
+                ls_id: *ls,
+                slot: *slot,
+            })
+            .collect()
+    }
+
+    /// A subscription.
+    pub fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
+        self.subscriptions.get(&id)
+    }
+
+    /// All subscriptions.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.values()
+    }
+
+    /// Says that a subscription has this status, whatever its row says; gives the nodes that it touches.
+    pub fn set_status(&mut self, id: SubscriptionId, status: SubscriptionStatus) -> BTreeSet<NodeId> {
+        match self.subscriptions.get_mut(&id).filter(|row| row.status != status) {
+            Some(row) => row.status = status,
+            None => return BTreeSet::new(),
+        }
+        self.touched_by(RowRef::Subscription(id))
+    }
+
     /// The inbounds that are or were a node's, in the order of the config.
-    pub fn protocols(&self, node: NodeId) -> &[NodeProtocol] {
-        self.protocols.get(&node).map_or(&[], Vec::as_slice)
+    pub fn protocols(&self, node: NodeId) -> Vec<&NodeProtocol> {
+        let mut rows: Vec<_> = self
+            .protocols
+            .get(&node)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .collect();
+        rows.sort_by_key(|row| (row.position, row.id));
+        rows
     }
 
     /// The outbounds that are or were a node's, in the order of the config.
@@ -124,20 +185,22 @@ impl Snapshot {
     }
 
     /// The routing rules of a node, in order.
-    pub fn rules(&self, node: NodeId) -> &[NodeRoutingRule] {
-        self.rules.get(&node).map_or(&[], Vec::as_slice)
+    pub fn rules(&self, node: NodeId) -> Vec<&NodeRoutingRule> {
+        let mut rows: Vec<_> = self.rules.get(&node).into_iter().flat_map(BTreeMap::values).collect();
+        rows.sort_by_key(|row| (row.position, row.id));
+        rows
     }
 
     /// The balancers of a node, in order.
-    pub fn balancers(&self, node: NodeId) -> &[NodeBalancer] {
-        self.balancers.get(&node).map_or(&[], Vec::as_slice)
+    pub fn balancers(&self, node: NodeId) -> impl Iterator<Item = &NodeBalancer> {
+        self.balancers.get(&node).into_iter().flat_map(BTreeMap::values)
     }
 
     /// Everybody who may connect through an inbound now, by `lsId`.
     pub fn clients(&self, protocol: ProtocolId, now: Time) -> Vec<Client> {
         let members = self.members.get(&protocol).into_iter().flatten();
         members
-            .filter_map(|(ls, slot)| self.client(self.subscription_links.get(ls)?, *slot, now))
+            .filter_map(|(ls, slot)| self.client(self.credentials.get(ls)?, *slot, now))
             .collect()
     }
 
@@ -156,13 +219,165 @@ impl Snapshot {
             uuid: credentials.uuid,
             subscription: credentials.subscription_id,
             slot,
-            limits: payer.map_or_else(Limits::default, |it| Limits {
-                max_ips: it.max_ips,
-                rate_up_bps: it.rate_up_bps,
-                rate_down_bps: it.rate_down_bps,
-                expires_at: it.expires_at,
-            }),
+            limits: payer.map_or_else(Limits::default, Limits::of),
         })
+    }
+
+    fn nodes_of(&self, credentials: Option<&BTreeSet<LsId>>) -> BTreeSet<NodeId> {
+        let ways = &self.ways;
+        let protocols = credentials
+            .into_iter()
+            .flatten()
+            .filter_map(|ls| ways.protocols_of_credentials.get(ls))
+            .flatten();
+        protocols
+            .filter_map(|protocol| ways.node_of_protocol.get(protocol))
+            .copied()
+            .collect()
+    }
+
+    fn put_link(&mut self, row: Link) {
+        self.ways.links_of_user.entry(row.user_id).or_default().insert(row.id);
+        self.links.insert(row.id, row);
+    }
+
+    fn put_credentials(&mut self, row: SubscriptionLink) {
+        if let Some(before) = self.credentials.get(&row.id).and_then(|row| row.subscription_id) {
+            self.ways
+                .credentials_of_subscription
+                .entry(before)
+                .or_default()
+                .remove(&row.id);
+        }
+        if let Some(subscription) = row.subscription_id {
+            self.ways
+                .credentials_of_subscription
+                .entry(subscription)
+                .or_default()
+                .insert(row.id);
+        }
+        self.ways
+            .credentials_of_link
+            .entry(row.link_id)
+            .or_default()
+            .insert(row.id);
+        self.credentials.insert(row.id, row);
+    }
+
+    fn put_node_rows(
+        &mut self,
+        protocols: Vec<NodeProtocol>,
+        outbounds: Vec<NodeOutbound>,
+        rules: Vec<NodeRoutingRule>,
+        balancers: Vec<NodeBalancer>,
+        touched: &mut BTreeSet<NodeId>,
+    ) {
+        for row in protocols {
+            touched.insert(row.node_id);
+            self.ways.node_of_protocol.insert(row.id, row.node_id);
+            self.protocols.entry(row.node_id).or_default().insert(row.id, row);
+        }
+        for row in outbounds {
+            touched.insert(row.node_id);
+            self.ways.node_of_outbound.insert(row.id, row.node_id);
+            self.outbounds.entry(row.node_id).or_default().insert(row.id, row);
+        }
+        for row in rules {
+            touched.insert(row.node_id);
+            self.ways.node_of_rule.insert(row.id, row.node_id);
+            self.rules.entry(row.node_id).or_default().insert(row.id, row);
+        }
+        for row in balancers {
+            touched.insert(row.node_id);
+            self.ways.node_of_balancer.insert(row.id, row.node_id);
+            self.balancers.entry(row.node_id).or_default().insert(row.id, row);
+        }
+    }
+
+    fn put_members(
+        &mut self,
+        protocols: &[ProtocolId],
+        members: impl Iterator<Item = (ProtocolId, LsId, Option<i64>)>,
+        touched: &mut BTreeSet<NodeId>,
+    ) {
+        for protocol in protocols {
+            touched.extend(self.ways.node_of_protocol.get(protocol));
+            for ls in self.members.remove(protocol).into_iter().flatten().map(|(ls, _)| ls) {
+                self.ways
+                    .protocols_of_credentials
+                    .entry(ls)
+                    .or_default()
+                    .remove(protocol);
+            }
+        }
+        for (protocol, ls, slot) in members {
+            self.ways
+                .protocols_of_credentials
+                .entry(ls)
+                .or_default()
+                .insert(protocol);
+            self.members.entry(protocol).or_default().insert(ls, slot);
+        }
+    }
+
+    fn remove(&mut self, row: RowRef) {
+        match row {
+            RowRef::User(id) => drop(self.users.remove(&id)),
+            RowRef::Subscription(id) => drop(self.subscriptions.remove(&id)),
+            RowRef::Link(id) => {
+                if let Some(row) = self.links.remove(&id) {
+                    self.ways.links_of_user.entry(row.user_id).or_default().remove(&id);
+                }
+            }
+            RowRef::SubscriptionLink(id) => {
+                if let Some(row) = self.credentials.remove(&id) {
+                    self.ways
+                        .credentials_of_link
+                        .entry(row.link_id)
+                        .or_default()
+                        .remove(&id);
+                    let payer = row
+                        .subscription_id
+                        .and_then(|id| self.ways.credentials_of_subscription.get_mut(&id));
+                    payer.map(|credentials| credentials.remove(&id));
+                }
+            }
+            RowRef::Protocol(id) => {
+                let node = self
+                    .ways
+                    .node_of_protocol
+                    .remove(&id)
+                    .and_then(|node| self.protocols.get_mut(&node));
+                node.map(|rows| rows.remove(&id));
+                for ls in self.members.remove(&id).into_iter().flatten().map(|(ls, _)| ls) {
+                    self.ways.protocols_of_credentials.entry(ls).or_default().remove(&id);
+                }
+            }
+            RowRef::Outbound(id) => {
+                let node = self
+                    .ways
+                    .node_of_outbound
+                    .remove(&id)
+                    .and_then(|node| self.outbounds.get_mut(&node));
+                node.map(|rows| rows.remove(&id));
+            }
+            RowRef::Rule(id) => {
+                let node = self
+                    .ways
+                    .node_of_rule
+                    .remove(&id)
+                    .and_then(|node| self.rules.get_mut(&node));
+                node.map(|rows| rows.remove(&id));
+            }
+            RowRef::Balancer(id) => {
+                let node = self
+                    .ways
+                    .node_of_balancer
+                    .remove(&id)
+                    .and_then(|node| self.balancers.get_mut(&node));
+                node.map(|rows| rows.remove(&id));
+            }
+        }
     }
 }
 

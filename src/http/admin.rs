@@ -1,8 +1,11 @@
 //! The admin routes.
 
+pub mod catalog;
 pub mod codes;
+pub mod mask;
 pub mod nodes;
 pub mod records;
+pub mod rows;
 pub mod tokens;
 
 use actix_web::{HttpRequest, HttpResponse, http::header};

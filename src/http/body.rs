@@ -218,6 +218,7 @@ fn kind(expected: &str) -> &str {
     match expected {
         "a sequence" => "an array",
         "f64" => "a number",
+        "i64" | "i32" | "u16" => "an integer",
         other if other.starts_with("struct ") => "an object",
         other => other,
     }

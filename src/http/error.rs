@@ -41,6 +41,14 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// The same below this path.
+    pub fn within(self, path: &str) -> Self {
+        Self {
+            message: format!("{path}.{}", self.message),
+            ..self
+        }
+    }
+
     /// 404.
     pub fn missing(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))

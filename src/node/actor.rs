@@ -14,8 +14,8 @@ use crate::{
 };
 
 use super::{
-    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
-    SessionReport, UsageReport,
+    ConfirmApplied, Heartbeat, LiveView, Meter, NodeError, OutboundReport, Receipt, ReportError, ReportOnline,
+    ReportStats, SessionReport, UsageReport,
     state::{NodeState, Verdict},
     vitals::Vitals,
 };
@@ -29,17 +29,19 @@ pub struct NodeActor {
     state: NodeState,
     vitals: Arc<Vitals>,
     journal: Journal,
+    meter: Arc<dyn Meter>,
     clock: Clock,
 }
 
 impl NodeActor {
     /// The actor of a node that so much is known of.
-    pub fn new(seed: Arc<Seed>, vitals: Arc<Vitals>, journal: Journal, clock: Clock) -> Self {
+    pub fn new(seed: Arc<Seed>, vitals: Arc<Vitals>, journal: Journal, meter: Arc<dyn Meter>, clock: Clock) -> Self {
         let state = NodeState::new(seed, vitals.state());
         Self {
             state,
             vitals,
             journal,
+            meter,
             clock,
         }
     }
@@ -54,9 +56,11 @@ impl NodeActor {
 
     fn make_durable(&self, (entry, receipt): (Entry, Receipt)) -> ResponseFuture<Result<Receipt, NodeError>> {
         self.publish();
-        let journal = self.journal.clone();
+        let (journal, meter) = (self.journal.clone(), Arc::clone(&self.meter));
+        let multiplier = self.state.traffic_multiplier();
         Box::pin(async move {
             journal.append(&entry).await?;
+            meter.acknowledged(&entry, multiplier);
             Ok(receipt)
         })
     }

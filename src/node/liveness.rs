@@ -214,15 +214,15 @@ mod tests {
     fn losses_that_trickle_in_belong_together() {
         let mut watch = watch();
         let mut fleet: Vec<Pulse> = (0..20).map(|n| pulse(n, Life::Online, 1000)).collect();
-        for node in 0..6 {
-            fleet[node].last_seen = Some(at(100));
+        for pulse in &mut fleet[..6] {
+            pulse.last_seen = Some(at(100));
         }
         assert_eq!(watch.look(&fleet, at(140)).changes.len(), 6);
-        for node in 0..6 {
-            fleet[node].life = Life::Offline;
+        for pulse in &mut fleet[..6] {
+            pulse.life = Life::Offline;
         }
-        for node in 6..12 {
-            fleet[node].last_seen = Some(at(110));
+        for pulse in &mut fleet[6..12] {
+            pulse.last_seen = Some(at(110));
         }
         let judgement = watch.look(&fleet, at(150));
         assert_eq!(judgement.mass_loss, Some((12, 20)));

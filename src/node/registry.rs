@@ -24,8 +24,8 @@ use crate::{
 };
 
 use super::{
-    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
-    SessionReport, UsageReport,
+    ConfirmApplied, Heartbeat, LiveView, Meter, NodeError, OutboundReport, Receipt, ReportError, ReportOnline,
+    ReportStats, SessionReport, UsageReport,
     actor::{Adopt, GetConfig, NodeActor, Retry, Show},
     slot::{Home, Slot, settle_without_actor},
     state::Verdict,
@@ -50,6 +50,7 @@ pub(super) struct Shared {
     shards: Vec<ArbiterHandle>,
     store: Arc<dyn Store>,
     journal: Journal,
+    meter: Arc<dyn Meter>,
     clock: Clock,
     /// Moves with every seed, so that a snapshot knows whether it is old.
     pub(super) edition: AtomicU64,
@@ -57,13 +58,19 @@ pub(super) struct Shared {
 
 impl Nodes {
     /// A registry without nodes, whose actors will live on these shards.
-    pub fn new(shards: Vec<ArbiterHandle>, store: Arc<dyn Store>, journal: Journal, clock: Clock) -> Self {
+    pub fn new(
+        shards: Vec<ArbiterHandle>,
+        store: Arc<dyn Store>,
+        (journal, meter): (Journal, Arc<dyn Meter>),
+        clock: Clock,
+    ) -> Self {
         assert!(!shards.is_empty(), "actors need a shard");
         let shared = Shared {
             slots: DashMap::new(),
             shards,
             store,
             journal,
+            meter,
             clock,
             edition: AtomicU64::new(0),
         };
@@ -228,7 +235,10 @@ impl Nodes {
         let shard = self.home.unwrap_or_else(spread);
         let (seed, vitals) = (Arc::clone(&slot.seed), Arc::clone(&slot.vitals));
         let (journal, clock) = (self.shared.journal.clone(), self.shared.clock.clone());
-        let addr = NodeActor::start_in_arbiter(&shards[shard], move |_| NodeActor::new(seed, vitals, journal, clock));
+        let meter = Arc::clone(&self.shared.meter);
+        let addr = NodeActor::start_in_arbiter(&shards[shard], move |_| {
+            NodeActor::new(seed, vitals, journal, meter, clock)
+        });
         Home { shard, addr }
     }
 

@@ -92,6 +92,11 @@ impl NodeState {
         Arc::clone(&self.seed.config)
     }
 
+    /// What a byte on this node counts for a quota.
+    pub fn traffic_multiplier(&self) -> f64 {
+        self.seed.record.traffic_multiplier
+    }
+
     /// The revision that it confirmed.
     pub const fn applied_revision(&self) -> i64 {
         self.applied_revision

@@ -6,14 +6,15 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 
 use super::{
-    AuditRow, Batch, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow, RejectedTable, Store, StoreError,
-    Totals,
+    AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
+    RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted,
 };
 use crate::model::{
-    CodeId, JournalId, KeyId, NodeId, Position, Time, TokenId,
+    CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
     catalog::CatalogImport,
+    catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
     node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
-    node_config::ConfigHash,
+    quota::StatusChange,
     secrets::{AdminToken, NewToken, SecretHash},
 };
 
@@ -24,6 +25,9 @@ const QUICK: Duration = Duration::from_secs(2);
 /// For calls that carry much and that nobody waits for: a batch of 30,000 rows takes a second or two on a slow disk, a fleet of 10,000
 /// nodes some seconds.
 const LONG: Duration = Duration::from_secs(30);
+
+/// A list of more changes than this carries much: 4,000 take 0.1 s.
+const MANY: usize = 1_000;
 
 /// See the module. A call that is given up may still be done, as with any lost answer.
 pub struct InTime(Arc<dyn Store>);
@@ -87,8 +91,46 @@ impl Store for InTime {
         within(LONG, self.0.save_states(at, states)).await
     }
 
-    async fn settle_revision(&self, node: NodeId, hash: ConfigHash, above: i64) -> Result<Option<i64>, StoreError> {
-        within(QUICK, self.0.settle_revision(node, hash, above)).await
+    async fn settle_revisions(&self, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, StoreError> {
+        within(QUICK, self.0.settle_revisions(wanted)).await
+    }
+
+    async fn change_catalog(&self, changes: Vec<CatalogChange>, by: &Change) -> Result<CatalogOutcome, StoreError> {
+        let limit = if changes.len() > MANY { LONG } else { QUICK };
+        within(limit, self.0.change_catalog(changes, by)).await
+    }
+
+    async fn catalog_row(&self, row: RowRef) -> Result<Option<StoredRow>, StoreError> {
+        within(QUICK, self.0.catalog_row(row)).await
+    }
+
+    async fn catalog_rows(&self, of: RowsOf, page: Page) -> Result<Vec<StoredRow>, StoreError> {
+        within(QUICK, self.0.catalog_rows(of, page)).await
+    }
+
+    async fn load_changes(&self, since: i64) -> Result<CatalogDelta, StoreError> {
+        within(LONG, self.0.load_changes(since)).await
+    }
+
+    async fn change_statuses(&self, changes: &[StatusChange], by: &Change) -> Result<Vec<SubscriptionId>, StoreError> {
+        within(QUICK, self.0.change_statuses(changes, by)).await
+    }
+
+    async fn reset_subscriptions(
+        &self,
+        ids: &[SubscriptionId],
+        at: Time,
+        by: &Change,
+    ) -> Result<Vec<SubscriptionId>, StoreError> {
+        within(QUICK, self.0.reset_subscriptions(ids, at, by)).await
+    }
+
+    async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError> {
+        within(LONG, self.0.reset_due(now)).await
+    }
+
+    async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError> {
+        within(QUICK, self.0.usage(user, span)).await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {

@@ -3,17 +3,26 @@
 mod admin;
 mod asking;
 mod catalog;
+mod changing;
 mod codes;
 mod commit;
 mod connection;
 mod counting;
+mod deleting;
+mod delta;
+mod details;
 mod fault;
 mod import;
 mod keys;
 mod migrate;
 mod nodes;
+mod quotas;
+mod rows;
+mod table;
+mod usage;
 mod values;
 mod worker;
+mod writing;
 
 use std::path::Path;
 
@@ -28,14 +37,15 @@ use self::{
     worker::Worker,
 };
 use super::{
-    AuditRow, Batch, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow, RejectedTable, Store, StoreError,
-    Totals,
+    AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
+    RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted,
 };
 use crate::model::{
-    CodeId, JournalId, KeyId, NodeId, Position, Time, TokenId,
+    CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
     catalog::CatalogImport,
+    catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
     node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
-    node_config::ConfigHash,
+    quota::StatusChange,
     secrets::{AdminToken, NewToken, SecretHash},
 };
 
@@ -131,11 +141,10 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn settle_revision(&self, node: NodeId, hash: ConfigHash, above: i64) -> Result<Option<i64>, StoreError> {
-        self.write("settle_revision", move |tx| {
-            nodes::settle_revision(tx, node, hash, above)
-        })
-        .await
+    async fn settle_revisions(&self, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, StoreError> {
+        let wanted = wanted.to_vec();
+        self.write("settle_revisions", move |tx| nodes::settle_revisions(tx, &wanted))
+            .await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {
@@ -254,6 +263,70 @@ impl Store for SqliteStore {
 
     async fn audit(&self, page: Page) -> Result<Vec<AuditRow>, StoreError> {
         self.read("audit", move |tx| admin::audit_rows(tx, page)).await
+    }
+
+    async fn change_catalog(&self, changes: Vec<CatalogChange>, by: &Change) -> Result<CatalogOutcome, StoreError> {
+        let by = by.clone();
+        self.write("change_catalog", move |tx| changing::change(tx, changes, &by))
+            .await
+    }
+
+    async fn catalog_row(&self, row: RowRef) -> Result<Option<StoredRow>, StoreError> {
+        self.read("catalog_row", move |tx| table::row(tx, row)).await
+    }
+
+    async fn catalog_rows(&self, of: RowsOf, page: Page) -> Result<Vec<StoredRow>, StoreError> {
+        self.read("catalog_rows", move |tx| table::list(tx, of, page)).await
+    }
+
+    async fn load_changes(&self, since: i64) -> Result<CatalogDelta, StoreError> {
+        self.read("load_changes", move |tx| delta::since(tx, since)).await
+    }
+
+    async fn change_statuses(&self, changes: &[StatusChange], by: &Change) -> Result<Vec<SubscriptionId>, StoreError> {
+        let (changes, by) = (changes.to_vec(), by.clone());
+        self.write("change_statuses", move |tx| quotas::change_statuses(tx, &changes, &by))
+            .await
+    }
+
+    async fn reset_subscriptions(
+        &self,
+        ids: &[SubscriptionId],
+        at: Time,
+        by: &Change,
+    ) -> Result<Vec<SubscriptionId>, StoreError> {
+        let (ids, by) = (ids.to_vec(), by.clone());
+        self.write("reset_subscriptions", move |tx| quotas::reset(tx, &ids, at, &by))
+            .await
+    }
+
+    async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError> {
+        // Nearly always nothing is due, and no flush has to wait to learn that.
+        if !self.read("is_any_due", move |tx| quotas::is_any_due(tx, now)).await? {
+            return Ok(Vec::new());
+        }
+        let mut done = Vec::new();
+        loop {
+            match self.write("reset_due", move |tx| quotas::reset_due(tx, now)).await {
+                Ok(reset) => {
+                    let is_last = reset.len() < quotas::RESETS_MAX as usize;
+                    done.extend(reset);
+                    if is_last {
+                        return Ok(done);
+                    }
+                }
+                // What was reset must be told; the rest is due at the next call.
+                Err(error) if !done.is_empty() => {
+                    tracing::warn!(%error, done = done.len(), "not all periods that are due could begin");
+                    return Ok(done);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError> {
+        self.read("usage", move |tx| usage::sums(tx, user, span)).await
     }
 
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {

@@ -4,11 +4,17 @@
 
 mod admin;
 mod catalog;
+mod changes;
 mod codes;
+mod deletions;
+mod delta;
 mod flush;
 mod keys;
+mod lists;
 mod lost_answers;
 mod nodes;
+mod quotas;
 mod reports;
 mod sqlite;
+mod usage;
 mod world;

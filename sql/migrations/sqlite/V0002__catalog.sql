@@ -101,23 +101,54 @@ CREATE TABLE wireguard_slots (
     UNIQUE (proto_id, slot)
 ) STRICT, WITHOUT ROWID;
 
+-- Places below the highest that nobody has: so that the first of them is found at once, however many clients there are.
+CREATE TABLE wireguard_free_slots (
+    proto_id INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    PRIMARY KEY (proto_id, slot)
+) STRICT, WITHOUT ROWID;
+
 -- Whoever adds a client to a WireGuard inbound: it gets the first free place, and gives it back when it goes.
 CREATE TRIGGER wireguard_slots_take AFTER INSERT ON node_protocol_links
 WHEN (SELECT protocol FROM node_protocols WHERE id = new.proto_id) = 'wireguard'
 BEGIN
     INSERT INTO wireguard_slots (proto_id, ls_id, slot)
-    SELECT new.proto_id, new.ls_id, min(place)
-    FROM (
-        SELECT 2 AS place
-        UNION ALL
-        SELECT slot + 1 FROM wireguard_slots WHERE proto_id = new.proto_id
-    )
-    WHERE place NOT IN (SELECT slot FROM wireguard_slots WHERE proto_id = new.proto_id);
+    SELECT
+        new.proto_id,
+        new.ls_id,
+        coalesce(
+            (SELECT min(slot) FROM wireguard_free_slots WHERE proto_id = new.proto_id),
+            (SELECT max(slot) + 1 FROM wireguard_slots WHERE proto_id = new.proto_id),
+            2
+        );
+    DELETE FROM wireguard_free_slots
+    WHERE
+        proto_id = new.proto_id
+        AND slot = (SELECT slot FROM wireguard_slots WHERE proto_id = new.proto_id AND ls_id = new.ls_id);
 END;
 
 CREATE TRIGGER wireguard_slots_give_back AFTER DELETE ON node_protocol_links
 BEGIN
+    INSERT INTO wireguard_free_slots (proto_id, slot)
+    SELECT proto_id, slot FROM wireguard_slots WHERE proto_id = old.proto_id AND ls_id = old.ls_id;
     DELETE FROM wireguard_slots WHERE proto_id = old.proto_id AND ls_id = old.ls_id;
+END;
+
+-- An inbound that becomes WireGuard, or stops being it: its members get places, or give them back.
+CREATE TRIGGER wireguard_slots_follow AFTER UPDATE OF protocol ON node_protocols
+WHEN (old.protocol = 'wireguard') <> (new.protocol = 'wireguard')
+BEGIN
+    DELETE FROM wireguard_slots WHERE proto_id = new.id;
+    DELETE FROM wireguard_free_slots WHERE proto_id = new.id;
+    INSERT INTO wireguard_slots (proto_id, ls_id, slot)
+    SELECT proto_id, ls_id, 1 + row_number() OVER (ORDER BY ls_id)
+    FROM node_protocol_links
+    WHERE proto_id = new.id AND new.protocol = 'wireguard';
+END;
+
+CREATE TRIGGER wireguard_slots_end AFTER DELETE ON node_protocols
+BEGIN
+    DELETE FROM wireguard_free_slots WHERE proto_id = old.id;
 END;
 
 CREATE TABLE node_outbounds (
@@ -126,7 +157,7 @@ CREATE TABLE node_outbounds (
     tag TEXT NOT NULL,
     protocol TEXT NOT NULL,
     config TEXT NOT NULL DEFAULT '{}',
-    -- `direct` and `block` have -2 and -1, so that an outbound without a position never becomes the default route.
+    -- `direct` has -2, so that an outbound without a position never becomes the default route; `block` is the last, so that it never does.
     position INTEGER NOT NULL DEFAULT 0,
     enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
     traffic_bytes_up INTEGER NOT NULL DEFAULT 0 CHECK (traffic_bytes_up >= 0),

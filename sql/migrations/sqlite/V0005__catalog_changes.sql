@@ -44,6 +44,7 @@ END;
 CREATE TRIGGER users_update AFTER UPDATE OF id, uuid, name, status ON users
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('users', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'users', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER users_delete AFTER DELETE ON users
@@ -61,6 +62,7 @@ CREATE TRIGGER subscriptions_update AFTER UPDATE OF
 ON subscriptions
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('subscriptions', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'subscriptions', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER subscriptions_delete AFTER DELETE ON subscriptions
@@ -76,6 +78,7 @@ END;
 CREATE TRIGGER links_update AFTER UPDATE OF id, user_id, name, enabled, revoked_at ON links
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('links', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'links', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER links_delete AFTER DELETE ON links
@@ -93,6 +96,7 @@ CREATE TRIGGER subscription_links_update AFTER UPDATE OF
 ON subscription_links
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('subscription_links', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'subscription_links', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER subscription_links_delete AFTER DELETE ON subscription_links
@@ -111,6 +115,14 @@ CREATE TRIGGER node_protocols_update AFTER UPDATE OF
 ON node_protocols
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_protocols', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'node_protocols', old.id WHERE old.id <> new.id;
+END;
+
+-- Its members have places in its network now, or no longer.
+CREATE TRIGGER node_protocols_network AFTER UPDATE OF protocol ON node_protocols
+WHEN (old.protocol = 'wireguard') <> (new.protocol = 'wireguard')
+BEGIN
+    INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_protocol_links', new.id);
 END;
 
 CREATE TRIGGER node_protocols_delete AFTER DELETE ON node_protocols
@@ -118,6 +130,7 @@ BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_protocols', old.id);
 END;
 
+-- Of members the row that changed is their inbound: a reader takes all of its members again.
 CREATE TRIGGER node_protocol_links_insert AFTER INSERT ON node_protocol_links
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_protocol_links', new.proto_id);
@@ -126,6 +139,8 @@ END;
 CREATE TRIGGER node_protocol_links_update AFTER UPDATE OF proto_id, ls_id ON node_protocol_links
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_protocol_links', new.proto_id);
+    INSERT INTO catalog_changes (table_name, row_id)
+    SELECT 'node_protocol_links', old.proto_id WHERE old.proto_id <> new.proto_id;
 END;
 
 CREATE TRIGGER node_protocol_links_delete AFTER DELETE ON node_protocol_links
@@ -143,6 +158,7 @@ CREATE TRIGGER node_outbounds_update AFTER UPDATE OF
 ON node_outbounds
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_outbounds', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'node_outbounds', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER node_outbounds_delete AFTER DELETE ON node_outbounds
@@ -160,6 +176,7 @@ CREATE TRIGGER node_routing_rules_update AFTER UPDATE OF
 ON node_routing_rules
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_routing_rules', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'node_routing_rules', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER node_routing_rules_delete AFTER DELETE ON node_routing_rules
@@ -175,6 +192,7 @@ END;
 CREATE TRIGGER node_balancers_update AFTER UPDATE OF id, node_id, tag, config ON node_balancers
 BEGIN
     INSERT INTO catalog_changes (table_name, row_id) VALUES ('node_balancers', new.id);
+    INSERT INTO catalog_changes (table_name, row_id) SELECT 'node_balancers', old.id WHERE old.id <> new.id;
 END;
 
 CREATE TRIGGER node_balancers_delete AFTER DELETE ON node_balancers

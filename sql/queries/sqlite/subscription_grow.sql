@@ -7,4 +7,6 @@ SET
 WHERE id = ?1
 RETURNING
     (traffic_bytes_up = 9223372036854775807 AND ?2 > 0)
-    + (traffic_bytes_down = 9223372036854775807 AND ?3 > 0)
+    + (traffic_bytes_down = 9223372036854775807 AND ?3 > 0),
+    period_bytes,
+    period_started_at

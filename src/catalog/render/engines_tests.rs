@@ -88,7 +88,7 @@ fn shadowsocks_2022_has_keys_and_no_method_of_users() {
     );
     let mut without = with_inbound(&fields);
     without.node_protocol_links.clear();
-    let (rendered, services) = self::rendered(without);
+    let (rendered, services) = rendered(without);
     assert_eq!((rendered.problems, &services["xray"]["inbounds"]), (vec![], &json!([])));
 }
 
@@ -116,7 +116,7 @@ fn wireguard_has_peers_with_their_places() {
     let mut placeless =
         with_inbound(&json!({"protocol": "wireguard", "settings": {"secretKey": key, "address": ["10.8.0.1/24"]}}));
     placeless.node_protocol_links[0].slot = None;
-    let (rendered, services) = self::rendered(placeless);
+    let (rendered, services) = rendered(placeless);
     assert_eq!(
         (rendered.problems[0].table, rendered.problems[0].id),
         ("subscription_links", 1)
@@ -279,7 +279,7 @@ fn udp_and_tcp_share_a_port_and_two_of_a_kind_do_not() {
         row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         catalog.node_protocols.push(serde_json::from_value(row).unwrap());
     }
-    let (rendered, _) = self::rendered(catalog);
+    let (rendered, _) = rendered(catalog);
     let left_out: Vec<i64> = rendered.problems.iter().map(|problem| problem.id).collect();
     assert_eq!(left_out, [16, 17]);
 }
@@ -364,7 +364,7 @@ fn outbounds_that_xray_refuses_are_left_out() {
         let mut catalog = with_inbound(&json!({"protocol": "vless"}));
         let row = json!({"id": 21, "nodeId": 1, "tag": "exit", "protocol": protocol, "config": config});
         catalog.node_outbounds.push(serde_json::from_value(row).unwrap());
-        let (rendered, _) = self::rendered(catalog);
+        let (rendered, _) = rendered(catalog);
         assert!(
             rendered.problems[0].message.starts_with(words),
             "{:?}",

@@ -17,8 +17,11 @@ use crate::{
 /// For how long after its first use a code gives its node a fresh key, if the answer was lost.
 const LOST_ANSWER_WINDOW: Duration = Duration::from_mins(10);
 
-/// Where `direct` and `block` stand: before every outbound without a position of its own.
-const RESERVED_OUTBOUNDS: [(&str, &str, i64); 2] = [("direct", "freedom", -2), ("block", "blackhole", -1)];
+/// Behind every outbound: whatever else a node has, what drops traffic must never be its default route.
+const LAST: i64 = 1_000_000_000;
+
+/// Where `direct` and `block` stand: `direct` before every outbound without a position of its own, so that it is the default route.
+const RESERVED_OUTBOUNDS: [(&str, &str, i64); 2] = [("direct", "freedom", -2), ("block", "blackhole", LAST)];
 
 fn registration_code(row: &Row<'_>) -> rusqlite::Result<RegistrationCode> {
     Ok(RegistrationCode {

@@ -12,8 +12,8 @@ use crate::{
     store::{Batch, CommitOutcome, StoreError},
 };
 
-/// Changes that are kept: a reader follows by the sequence, and the rows only say what moved it.
-const CHANGES_KEPT: i64 = 10_000;
+/// Changes that are kept, 3 MB: a reader who is further behind loads everything. 5,000 credentials that join an inbound are 5,000 of them.
+const CHANGES_KEPT: i64 = 100_000;
 
 /// Old rows that a commit clears away besides as many as it brought: so they never pile up, and no commit is long for them.
 const PRUNED_PER_COMMIT: i64 = 1_000;
@@ -37,14 +37,18 @@ pub(super) fn commit(transaction: &Connection, batch: Batch) -> Result<CommitOut
     let taken = i64::try_from(batch.entries.len()).unwrap_or(i64::MAX);
     let latest = batch.entries.iter().map(|entry| entry.received_at).max();
     let (fold, repeats) = fold_new(transaction, batch.entries)?;
-    let saturated = counting::write(transaction, &fold)?;
+    let (saturated, quotas) = counting::write(transaction, &fold)?;
     if let Some(latest) = latest {
         prune(transaction, latest, taken.saturating_add(PRUNED_PER_COMMIT))?;
     }
     transaction
         .prepare_cached(include_str!("../../../sql/queries/sqlite/watermark_set.sql"))?
         .execute(params![batch.journal, batch.instance, batch.upto, latest])?;
-    Ok(CommitOutcome::Committed { repeats, saturated })
+    Ok(CommitOutcome::Committed {
+        repeats,
+        saturated,
+        quotas,
+    })
 }
 
 /// Folds the entries that were not seen before, and counts the others.

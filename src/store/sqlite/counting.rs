@@ -10,6 +10,7 @@ use crate::{
         NodeId, SubscriptionId, Time,
         entry::{NodeFailure, Rejected, ReportKind},
         fold::{Bytes, Fold, SyncReport},
+        quota::Quota,
         session::SessionRow,
     },
     store::Totals,
@@ -18,17 +19,18 @@ use crate::{
 /// Errors that are kept of each node.
 const ERRORS_KEPT: i64 = 100;
 
-/// Writes everything; gives how many sums did not fit a column.
-pub(super) fn write(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+/// Writes everything; gives how many sums did not fit a column, and the quotas that grew.
+pub(super) fn write(transaction: &Connection, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
     let mut saturated = write_usage(transaction, fold)?;
-    saturated += grow_subscriptions(transaction, fold)?;
+    let (held, quotas) = grow_subscriptions(transaction, fold)?;
+    saturated += held;
     saturated += grow_protocols(transaction, fold)?;
     saturated += grow_outbounds(transaction, fold)?;
     write_sessions(transaction, &fold.sessions)?;
     write_rejected(transaction, &fold.rejected)?;
     write_errors(transaction, &fold.errors)?;
     write_sync(transaction, &fold.sync)?;
-    Ok(saturated)
+    Ok((saturated, quotas))
 }
 
 fn write_usage(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
@@ -50,14 +52,29 @@ fn write_usage(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
     Ok(saturated)
 }
 
-fn grow_subscriptions(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
+/// Gives how many sums are held at 2^63-1, and the quotas as they now are: a panel may have begun a new period meanwhile.
+fn grow_subscriptions(transaction: &Connection, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
     let weighed = weigh(transaction, fold)?;
-    let sql = include_str!("../../../sql/queries/sqlite/subscription_grow.sql");
-    fold.subscriptions.iter().try_fold(0, |saturated, (id, bytes)| {
+    let mut statement =
+        transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/subscription_grow.sql"))?;
+    let (mut saturated, mut quotas) = (0, Vec::with_capacity(fold.subscriptions.len()));
+    for (id, bytes) in &fold.subscriptions {
         let (up, down) = bytes.saturated();
         let period = weighed.get(id).copied().unwrap_or(0);
-        Ok(saturated + grow(transaction, sql, params![id, up, down, period])?)
-    })
+        let grown = statement.query_row(params![id, up, down, period], |row| {
+            let quota = Quota {
+                subscription: *id,
+                period_bytes: row.get(1)?,
+                period_started_at: row.get(2)?,
+            };
+            Ok((row.get::<_, u32>(0)?, quota))
+        });
+        if let Some((held, quota)) = grown.optional()? {
+            saturated += u64::from(held);
+            quotas.push(quota);
+        }
+    }
+    Ok((saturated, quotas))
 }
 
 fn grow_protocols(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
@@ -202,8 +219,13 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, Fault> {
 fn sum(connection: &Connection, table: &str, column: &str) -> Result<i64, Fault> {
     let sql = format!("SELECT coalesce(sum({column} >> 32), 0), coalesce(sum({column} & 4294967295), 0) FROM {table}");
     let (high, low): (i64, i64) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(whole(high, low))
+}
+
+/// A sum from the sums of its halves of 32 bits, held at 2^63-1.
+pub(super) fn whole(high: i64, low: i64) -> i64 {
     let whole = (i128::from(high) << 32) + i128::from(low);
-    Ok(i64::try_from(whole).unwrap_or(i64::MAX))
+    i64::try_from(whole).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use rusqlite::{Error, ErrorCode};
 
+use super::values::camel_case;
 use crate::store::StoreError;
 
 /// Why a piece of work stopped; its transaction is rolled back.
@@ -100,33 +101,35 @@ pub(super) fn is_away(error: &Error) -> bool {
 }
 
 /// The column that a constraint is about, and what is wrong with it. `SQLite` lists all columns of a unique key: the last
-/// is the one that a caller chose (`node_outbounds.node_id, node_outbounds.tag`).
-fn broken_constraint(text: &str) -> Option<(&str, &'static str)> {
-    let (columns, message) = if let Some(columns) = text.strip_prefix("UNIQUE constraint failed: ") {
-        (columns, "is taken")
-    } else if let Some(columns) = text.strip_prefix("NOT NULL constraint failed: ") {
-        (columns, "is missing")
-    } else {
-        return None;
+/// is the one that a caller chose, the first says whose it is (`node_outbounds.node_id, node_outbounds.tag`).
+fn broken_constraint(text: &str) -> Option<(&str, String)> {
+    if let Some(column) = text.strip_prefix("NOT NULL constraint failed: ") {
+        return column
+            .split_once('.')
+            .map(|(_, column)| (column, "is missing".to_owned()));
+    }
+    let columns = text.strip_prefix("UNIQUE constraint failed: ")?;
+    let (first, last) = (columns.split(", ").next()?, columns.rsplit(", ").next()?);
+    let (table, column) = last.split_once('.')?;
+    let what = match table {
+        "node_protocols" => "inbound",
+        "node_outbounds" => "outbound",
+        "node_balancers" => "balancer",
+        "subscription_links" => "subscription link",
+        other => other.trim_end_matches('s'),
     };
-    let last = columns.rsplit(", ").next()?;
-    last.split_once('.').map(|(_, column)| (column, message))
-}
-
-fn camel_case(column: &str) -> String {
-    let mut upper = false;
-    column
-        .chars()
-        .filter_map(|letter| {
-            if letter == '_' {
-                upper = true;
-                return None;
-            }
-            let letter = if upper { letter.to_ascii_uppercase() } else { letter };
-            upper = false;
-            Some(letter)
-        })
-        .collect()
+    let owner = match first.split_once('.')?.1 {
+        "node_id" if first != last => " of the node",
+        "link_id" if first != last => " of the link",
+        _ => "",
+    };
+    // Their bytes are counted by tag.
+    let deleted = if what == "outbound" {
+        ", perhaps one that was deleted"
+    } else {
+        ""
+    };
+    Some((column, format!("is taken by another {what}{owner}{deleted}")))
 }
 
 #[cfg(test)]
@@ -137,13 +140,15 @@ mod tests {
     fn a_constraint_names_the_field() {
         assert_eq!(
             broken_constraint("UNIQUE constraint failed: node_outbounds.node_id, node_outbounds.tag"),
-            Some(("tag", "is taken"))
+            Some((
+                "tag",
+                "is taken by another outbound of the node, perhaps one that was deleted".to_owned()
+            ))
         );
         assert_eq!(
             broken_constraint("NOT NULL constraint failed: nodes.traffic_multiplier"),
-            Some(("traffic_multiplier", "is missing"))
+            Some(("traffic_multiplier", "is missing".to_owned()))
         );
         assert_eq!(broken_constraint("FOREIGN KEY constraint failed"), None);
-        assert_eq!(camel_case("traffic_multiplier"), "trafficMultiplier");
     }
 }

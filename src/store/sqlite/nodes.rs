@@ -15,7 +15,7 @@ use crate::{
         node::{NodeErrorRow, NodePatch, NodeRecord, StoredState},
         node_config::ConfigHash,
     },
-    store::{Change, Page, PatchOutcome},
+    store::{Change, Page, PatchOutcome, Wanted},
 };
 
 /// A row of `nodes`. An address that somebody spoiled by hand must not cost the node: it is one that nothing is ever sent to.
@@ -188,18 +188,22 @@ pub(super) fn save_states(transaction: &Connection, at: Time, states: &[(NodeId,
     Ok(())
 }
 
+/// The revisions for the contents of some nodes, in order.
+pub(super) fn settle_revisions(transaction: &Connection, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, Fault> {
+    wanted
+        .iter()
+        .map(|wanted| settle_revision(transaction, wanted))
+        .collect()
+}
+
 /// The revision for a content:
 ///
 /// - the hash that is there, or the first hash of the node: the revision stays, unless it must move past `above`;
 /// - another hash: one more than the larger of the revision and `above`.
 ///
 /// So with `above` = 0 the hash alone decides, and with more the answer is always greater than `above`.
-pub(super) fn settle_revision(
-    transaction: &Connection,
-    node: NodeId,
-    hash: ConfigHash,
-    above: i64,
-) -> Result<Option<i64>, Fault> {
+fn settle_revision(transaction: &Connection, wanted: &Wanted) -> Result<Option<i64>, Fault> {
+    let Wanted { node, hash, above } = *wanted;
     let Some((revision, stored)) = revision(transaction, node)? else {
         return Ok(None);
     };

@@ -116,7 +116,7 @@ async fn the_metadata_decides_when_it_is_not_empty() {
     let mut world = World::new().await;
     let good = world.key(1).await;
     let bad = "core_node_1_bad";
-    let mut client = Agent::connect(world.core.ports.grpc, &good).await.client;
+    let mut client = Agent::connect(world.core.ports.grpc, &good).client;
     for (metadata, field, code) in [
         (Some(good.as_str()), "", Code::Ok),
         (Some(good.as_str()), bad, Code::Ok),

@@ -74,7 +74,7 @@ impl Manual {
 
     /// The same node over gRPC.
     pub async fn agent(&self, caller: &Caller) -> Agent {
-        Agent::connect(self.inside.ports.grpc, caller.key.as_deref().unwrap_or_default()).await
+        Agent::connect(self.inside.ports.grpc, caller.key.as_deref().unwrap_or_default())
     }
 
     /// The port of gRPC.

@@ -37,7 +37,7 @@ fn system() -> SystemStats {
 async fn a_node_lives_its_life_over_grpc() {
     let mut world = World::new().await;
     let key = world.key(1).await;
-    let mut agent = Agent::connect(world.core.ports.grpc, &key).await;
+    let mut agent = Agent::connect(world.core.ports.grpc, &key);
     let beat = |agent: &Agent, revision| {
         agent.request(HeartbeatRequest {
             revision,

@@ -92,7 +92,7 @@ impl World {
 
     /// The same node over gRPC.
     pub async fn agent(&self, caller: &Caller) -> Agent {
-        Agent::connect(self.core.ports.grpc, caller.key.as_deref().unwrap_or_default()).await
+        Agent::connect(self.core.ports.grpc, caller.key.as_deref().unwrap_or_default())
     }
 
     /// One node as admins see it.

@@ -154,7 +154,7 @@ impl Line {
         let place = place.into();
         Self {
             place,
-            rpc: Agent::connect(place.grpc, key).await,
+            rpc: Agent::connect(place.grpc, key),
             key: key.to_owned(),
             client: reqwest::Client::new(),
         }

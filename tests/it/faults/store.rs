@@ -13,17 +13,18 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use vpn_core::{
     model::{
-        CodeId, JournalId, KeyId, NodeId, Position, Time, TokenId,
+        CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
         catalog::CatalogImport,
+        catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
         node::{
             NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState,
         },
-        node_config::ConfigHash,
+        quota::StatusChange,
         secrets::{AdminToken, NewToken, SecretHash},
     },
     store::{
-        AuditRow, Batch, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow, RejectedTable, Store,
-        StoreError, Totals, sqlite::SqliteStore,
+        AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
+        RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted, sqlite::SqliteStore,
     },
 };
 
@@ -148,9 +149,54 @@ impl Store for FaultyStore {
         self.through(CHANGES, inner.save_states(at, states)).await
     }
 
-    async fn settle_revision(&self, node: NodeId, hash: ConfigHash, above: i64) -> Result<Option<i64>, StoreError> {
+    async fn settle_revisions(&self, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, StoreError> {
         let inner = self.inner();
-        self.through(CHANGES, inner.settle_revision(node, hash, above)).await
+        self.through(CHANGES, inner.settle_revisions(wanted)).await
+    }
+
+    async fn change_catalog(&self, changes: Vec<CatalogChange>, by: &Change) -> Result<CatalogOutcome, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.change_catalog(changes, by)).await
+    }
+
+    async fn catalog_row(&self, row: RowRef) -> Result<Option<StoredRow>, StoreError> {
+        let inner = self.inner();
+        self.through(READS, inner.catalog_row(row)).await
+    }
+
+    async fn catalog_rows(&self, of: RowsOf, page: Page) -> Result<Vec<StoredRow>, StoreError> {
+        let inner = self.inner();
+        self.through(READS, inner.catalog_rows(of, page)).await
+    }
+
+    async fn load_changes(&self, since: i64) -> Result<CatalogDelta, StoreError> {
+        let inner = self.inner();
+        self.through(READS, inner.load_changes(since)).await
+    }
+
+    async fn change_statuses(&self, changes: &[StatusChange], by: &Change) -> Result<Vec<SubscriptionId>, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.change_statuses(changes, by)).await
+    }
+
+    async fn reset_subscriptions(
+        &self,
+        ids: &[SubscriptionId],
+        at: Time,
+        by: &Change,
+    ) -> Result<Vec<SubscriptionId>, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.reset_subscriptions(ids, at, by)).await
+    }
+
+    async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.reset_due(now)).await
+    }
+
+    async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError> {
+        let inner = self.inner();
+        self.through(READS, inner.usage(user, span)).await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{eventually, http::Admin, rpc::Agent};
+use super::{eventually, http::Admin};
 
 /// The token that tests give Core.
 pub const ADMIN_TOKEN: &str = "a-token-for-tests-only";
@@ -80,11 +80,6 @@ impl Core {
         .await
     }
 
-    /// The data folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// What it has logged.
     pub fn log(&self) -> String {
         read_log(&self.dir)
@@ -129,13 +124,6 @@ impl Core {
         let dir = self.dir.clone();
         let status = self.wait().await;
         assert!(status.success(), "{status}:\n{}", read_log(&dir));
-    }
-
-    /// Registers the node `id` of the imported catalogue, and connects as its agent.
-    pub async fn agent(&self, id: i64) -> Agent {
-        let code = run(&self.dir, &["code", "new", "--node", &id.to_string()]);
-        let key = super::http::register(self.ports.http, code.trim(), "agent").await.1;
-        Agent::connect(self.ports.grpc, &key).await
     }
 }
 

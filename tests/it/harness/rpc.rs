@@ -14,7 +14,7 @@ pub struct Agent {
 
 impl Agent {
     /// Connects; the connection is made anew when it breaks.
-    pub async fn connect(port: u16, key: &str) -> Self {
+    pub fn connect(port: u16, key: &str) -> Self {
         let endpoint = format!("http://127.0.0.1:{port}")
             .parse::<tonic::transport::Endpoint>()
             .expect("it is a URL");

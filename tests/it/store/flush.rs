@@ -6,6 +6,7 @@ use vpn_core::{
     model::{
         JournalId, NodeId, Position, ProtocolId, SubscriptionId, UserId,
         entry::{Entry, Identity, KEYLESS_OUTBOUND_WINDOW, Payload, REPEAT_WINDOW, Report},
+        quota::Quota,
         usage::UsageRow,
     },
     store::{Batch, CommitOutcome, StoreError, Totals},
@@ -195,14 +196,19 @@ async fn a_watermark_must_be_where_the_batch_begins() {
         assert_eq!(store.watermark(journal).await.unwrap(), None);
         assert_eq!(store.commit(batch(5, 6, "a")).await.unwrap(), elsewhere(0));
         assert_eq!(store.watermark(journal).await.unwrap(), None);
-        let done = CommitOutcome::Committed {
+        let done = |period_bytes| CommitOutcome::Committed {
             repeats: 0,
             saturated: 0,
+            quotas: vec![Quota {
+                subscription: SubscriptionId(5),
+                period_bytes,
+                period_started_at: None,
+            }],
         };
-        assert_eq!(store.commit(batch(0, 5, "a")).await.unwrap(), done);
+        assert_eq!(store.commit(batch(0, 5, "a")).await.unwrap(), done(2));
         assert_eq!(store.commit(batch(0, 6, "b")).await.unwrap(), elsewhere(5));
         assert_eq!(store.commit(batch(4, 6, "b")).await.unwrap(), elsewhere(5));
-        assert_eq!(store.commit(batch(5, 6, "b")).await.unwrap(), done);
+        assert_eq!(store.commit(batch(5, 6, "b")).await.unwrap(), done(4));
         assert_eq!(store.totals().await.unwrap().usage_up, 2);
 
         let backwards = store.commit(batch(6, 5, "c")).await;

@@ -7,11 +7,12 @@ use vpn_core::{
         node_config::ConfigHash,
         secrets::SecretHash,
     },
-    store::PatchOutcome,
+    store::{PatchOutcome, Wanted},
 };
 
 use super::world::{
-    Journal, address, all, by, import, make_node, node, on_each, outbound_usage, refused, second, small_import, usage,
+    Journal, address, all, by, import, make_node, node, on_each, outbound_usage, refused, second, settle, small_import,
+    usage,
 };
 
 const ONLINE: StoredState = StoredState {
@@ -47,27 +48,32 @@ async fn a_revision_moves_with_its_content() {
     on_each(|store| async move {
         let id = make_node(&*store, "edge").await.id;
         let (a, b) = (ConfigHash([1; 32]), ConfigHash([2; 32]));
-        let settle = |hash, above| {
+        let settled = |hash, above| {
             let store = &store;
-            async move { store.settle_revision(id, hash, above).await.unwrap() }
+            async move { settle(&**store, id, hash, above).await }
         };
-        assert_eq!(settle(a, 0).await, Some(1), "the first hash");
+        assert_eq!(settled(a, 0).await, Some(1), "the first hash");
         assert_eq!(node(&*store, id).await.config_hash, Some(a));
-        assert_eq!(settle(a, 0).await, Some(1), "the same");
-        assert_eq!(settle(b, 0).await, Some(2), "another");
-        assert_eq!(settle(a, 0).await, Some(3), "back again is another");
-        assert_eq!(settle(a, 2).await, Some(3), "already above");
-        assert_eq!(settle(a, 3).await, Some(4), "the same, but it must move past");
-        assert_eq!(settle(b, 10).await, Some(11), "another, and it must move past");
+        assert_eq!(settled(a, 0).await, Some(1), "the same");
+        assert_eq!(settled(b, 0).await, Some(2), "another");
+        assert_eq!(settled(a, 0).await, Some(3), "back again is another");
+        assert_eq!(settled(a, 2).await, Some(3), "already above");
+        assert_eq!(settled(a, 3).await, Some(4), "the same, but it must move past");
+        assert_eq!(settled(b, 10).await, Some(11), "another, and it must move past");
         assert_eq!(node(&*store, id).await.revision, 11);
-        assert_eq!(store.settle_revision(NodeId(999), a, 0).await.unwrap(), None);
+        assert_eq!(settle(&*store, NodeId(999), a, 0).await, None);
 
         let fresh = make_node(&*store, "fresh").await.id;
+        assert_eq!(settle(&*store, fresh, a, 1).await, Some(2), "the first, past 1");
+
+        let wanted =
+            [(id, b), (NodeId(999), b), (fresh, b), (id, a)].map(|(node, hash)| Wanted { node, hash, above: 0 });
         assert_eq!(
-            store.settle_revision(fresh, a, 1).await.unwrap(),
-            Some(2),
-            "the first, past 1"
+            store.settle_revisions(&wanted).await.unwrap(),
+            [Some(11), None, Some(3), Some(12)],
+            "many in order"
         );
+        assert_eq!(store.settle_revisions(&[]).await.unwrap(), []);
     })
     .await;
 }
@@ -85,10 +91,7 @@ async fn a_revision_is_raised_above_what_was_reported() {
             assert_eq!(node(&*store, id).await.revision, revision);
         }
         assert_eq!(store.raise_revision(NodeId(999), 1).await.unwrap(), None);
-        assert_eq!(
-            store.settle_revision(id, ConfigHash([1; 32]), 0).await.unwrap(),
-            Some(i64::MAX)
-        );
+        assert_eq!(settle(&*store, id, ConfigHash([1; 32]), 0).await, Some(i64::MAX));
     })
     .await;
 }

@@ -13,7 +13,7 @@ use vpn_core::{
     store::{Page, RejectedTable},
 };
 
-use super::world::{Journal, address, all, entry, make_node, node, on_each, report, second, usage_row};
+use super::world::{Journal, address, all, entry, make_node, node, on_each, report, second, settle, usage_row};
 
 fn failure(revision: i64, message: &str) -> NodeFailure {
     NodeFailure {
@@ -176,7 +176,7 @@ async fn a_node_is_synced_when_it_runs_what_it_should() {
         );
         assert_eq!(state().await.applied_revision, 1);
 
-        store.settle_revision(id, ConfigHash([1; 32]), 4).await.unwrap();
+        settle(&*store, id, ConfigHash([1; 32]), 4).await;
         journal
             .flush(&*store, vec![failed(id, 3, failure(1, "x")), applied(id, 4, 4)])
             .await;

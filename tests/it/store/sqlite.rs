@@ -1,6 +1,7 @@
 //! What only the embedded store promises: its file, its columns, its triggers.
 
 mod file;
+mod following;
 
 use std::path::PathBuf;
 
@@ -159,19 +160,19 @@ async fn changes_are_pruned_and_the_sequence_goes_on() {
     let file = File::new().await;
     let raw = file.raw();
     raw.execute_batch(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500) \
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100500) \
          INSERT INTO catalog_changes (table_name, row_id) SELECT 'users', i FROM n",
     )
     .unwrap();
     Journal::new()
         .flush(&file.store, vec![usage("a", second(0), 1, 1)])
         .await;
-    assert_eq!(file.number("SELECT count(*) FROM catalog_changes"), 10_000);
-    assert_eq!(file.store.catalog_seq().await.unwrap(), 10_500);
+    assert_eq!(file.number("SELECT count(*) FROM catalog_changes"), 100_000);
+    assert_eq!(file.store.catalog_seq().await.unwrap(), 100_500);
     raw.execute_batch("DELETE FROM catalog_changes").unwrap();
-    assert_eq!(file.store.catalog_seq().await.unwrap(), 10_500);
+    assert_eq!(file.store.catalog_seq().await.unwrap(), 100_500);
     import(&file.store, &small_import()).await;
-    assert!(file.store.catalog_seq().await.unwrap() > 10_500);
+    assert!(file.store.catalog_seq().await.unwrap() > 100_500);
 }
 
 #[tokio::test]

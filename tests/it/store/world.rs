@@ -12,12 +12,14 @@ use vpn_core::{
             Catalog, CatalogImport, ImportedNode, Link, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule,
             ResetStrategy, Subscription, SubscriptionLink, SubscriptionStatus, User, UserStatus, VpnProtocol,
         },
+        catalog_change::{CatalogChange, CatalogRow, RowRef},
         entry::{Entry, Identity, Payload, Report},
         node::{NewCode, NodeIdentity, NodeKey, NodeRecord, RegisterOutcome, Registration, RegistrationCode},
+        node_config::ConfigHash,
         secrets::SecretHash,
         usage::{OutboundRow, UsageRow},
     },
-    store::{Batch, Change, CommitOutcome, Page, Store, StoreError, sqlite::SqliteStore},
+    store::{Batch, CatalogOutcome, Change, CommitOutcome, Page, Store, StoreError, Wanted, sqlite::SqliteStore},
 };
 
 /// Opens a store in a directory.
@@ -247,6 +249,62 @@ pub async fn import(store: &dyn Store, import: &CatalogImport) {
     store.import(import, &by("cli")).await.unwrap();
 }
 
+pub async fn settle(store: &dyn Store, node: NodeId, hash: ConfigHash, above: i64) -> Option<i64> {
+    store.settle_revisions(&[Wanted { node, hash, above }]).await.unwrap()[0]
+}
+
+pub async fn catalog(store: &dyn Store) -> Catalog {
+    store.load_fleet().await.unwrap().catalog
+}
+
+/// Makes changes; gives the rows that were put.
+pub async fn change(store: &dyn Store, changes: Vec<CatalogChange>) -> Vec<CatalogRow> {
+    match store.change_catalog(changes, &by("admin")).await.unwrap() {
+        CatalogOutcome::Done(rows) => rows,
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+pub fn put(row: CatalogRow) -> CatalogChange {
+    CatalogChange::Put { row, if_match: None }
+}
+
+pub fn delete(row: RowRef) -> CatalogChange {
+    CatalogChange::Delete { row, if_match: None }
+}
+
+pub fn join(protocol: i64, links: &[i64]) -> CatalogChange {
+    CatalogChange::Join {
+        protocol: ProtocolId(protocol),
+        links: links.iter().map(|id| LsId(*id)).collect(),
+    }
+}
+
+pub fn leave(protocol: i64, links: &[i64]) -> CatalogChange {
+    CatalogChange::Leave {
+        protocol: ProtocolId(protocol),
+        links: links.iter().map(|id| LsId(*id)).collect(),
+    }
+}
+
+pub fn user(id: i64, uuid: u128, name: &str) -> User {
+    User {
+        id: UserId(id),
+        uuid: Uuid::from_u128(uuid),
+        name: name.to_owned(),
+        status: UserStatus::Active,
+    }
+}
+
+/// The id that the store gave to `direct` or `block` of node 1.
+pub async fn reserved(store: &dyn Store, tag: &str) -> NodeOutbound {
+    let outbounds = catalog(store).await.node_outbounds;
+    let found = outbounds
+        .into_iter()
+        .find(|it| it.tag == tag && it.node_id == NodeId(1));
+    found.unwrap()
+}
+
 /// The field of a refusal.
 pub fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (String, String) {
     match result {
@@ -285,7 +343,7 @@ impl Journal {
     /// Takes over the next piece; gives the repeats and the saturated sums.
     pub async fn flush(&mut self, store: &dyn Store, entries: Vec<Entry>) -> (u64, u64) {
         match store.commit(self.piece(entries)).await.unwrap() {
-            CommitOutcome::Committed { repeats, saturated } => (repeats, saturated),
+            CommitOutcome::Committed { repeats, saturated, .. } => (repeats, saturated),
             CommitOutcome::Elsewhere { watermark } => panic!("the watermark is at {watermark}"),
         }
     }

@@ -1,0 +1,358 @@
+//! Follows the store: what changed, whose time has come, who crossed a limit; and brings the nodes that it touches up to date.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    model::{
+        NodeId, SubscriptionId, Time,
+        catalog::{Subscription, SubscriptionStatus},
+        catalog_change::RowRef,
+        node::{NodeKey, NodeRecord},
+        quota::{Quota, StatusChange},
+    },
+    store::{Change, Fleet, Store, StoreError},
+};
+
+use super::{
+    NodeSink,
+    due::Due,
+    ledger::Ledger,
+    seat::{RENDERER, Renderer, SLICE, Why},
+    snapshot::Snapshot,
+};
+
+/// A change waits for others so long; but the first of a row of changes not longer than that.
+const QUIET: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// How often due resets are looked for.
+const RESETS_EVERY: Duration = Duration::from_secs(10);
+
+/// The catalogue, as one owner holds it.
+pub struct Catalogue {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sink: Arc<dyn NodeSink>,
+    pub(super) clock: Clock,
+    pub(super) renderer: Renderer,
+    pub(super) snapshot: Snapshot,
+    pub(super) records: HashMap<NodeId, NodeRecord>,
+    /// Nodes whose configs are not what the catalogue says.
+    pub(super) dirty: BTreeSet<NodeId>,
+    /// Revisions that were given out without the store.
+    pub(super) provisional: HashMap<NodeId, i64>,
+    ledger: Arc<Ledger>,
+    crossed: mpsc::Receiver<SubscriptionId>,
+    due: Due,
+    /// Statuses that the store has not heard of yet.
+    unsaid: HashMap<SubscriptionId, (SubscriptionStatus, SubscriptionStatus)>,
+    /// The change up to which everything is known; `None` = nothing is.
+    seq: Option<i64>,
+    /// Changes that wait for quiet: the last that was seen, when it was, and when the first was.
+    waiting: Option<(i64, Time, Time)>,
+    resets_at: Time,
+    /// All nodes and keys, to be told when the nodes are seated: a key must never lead to a node that is not there yet.
+    pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
+}
+
+impl Catalogue {
+    /// A catalogue that knows nothing yet.
+    pub fn new(
+        store: Arc<dyn Store>,
+        sink: Arc<dyn NodeSink>,
+        clock: Clock,
+        (ledger, crossed): (Arc<Ledger>, mpsc::Receiver<SubscriptionId>),
+    ) -> Self {
+        Self {
+            store,
+            sink,
+            clock,
+            renderer: RENDERER,
+            snapshot: Snapshot::default(),
+            records: HashMap::new(),
+            dirty: BTreeSet::new(),
+            provisional: HashMap::new(),
+            ledger,
+            crossed,
+            due: Due::default(),
+            unsaid: HashMap::new(),
+            seq: None,
+            waiting: None,
+            resets_at: Time::default(),
+            pending_keys: None,
+        }
+    }
+
+    /// Makes configs another way.
+    pub fn with_renderer(self, renderer: Renderer) -> Self {
+        Self { renderer, ..self }
+    }
+
+    /// One look at everything. Cut-offs come first, and never wait for the store.
+    pub async fn look(&mut self) -> Result<(), StoreError> {
+        self.cut_off_crossed().await;
+        self.pass_time().await;
+        self.say_statuses().await?;
+        self.reset_due().await?;
+        if self.is_time_to_load().await? {
+            self.load().await?;
+        }
+        self.seat_dirty().await
+    }
+
+    /// Loads what changed, or everything, at once.
+    pub async fn reload(&mut self) -> Result<(), StoreError> {
+        self.load().await?;
+        self.pass_time().await;
+        self.seat_dirty().await
+    }
+
+    /// A node that just registered.
+    pub async fn welcome(&mut self, record: NodeRecord) {
+        let node = record.id;
+        self.records.insert(node, record);
+        if let Err(error) = self.seat(&BTreeSet::from([node]), Why::Change).await {
+            tracing::warn!(node = %node, %error, "a new node's config waits for its revision");
+        }
+    }
+
+    async fn is_time_to_load(&mut self) -> Result<bool, StoreError> {
+        let Some(known) = self.seq else { return Ok(true) };
+        let (seq, now) = (self.store.catalog_seq().await?, self.clock.now());
+        if seq == known {
+            self.waiting = None;
+            return Ok(false);
+        }
+        let (last, since, first) = self.waiting.unwrap_or((seq, now, now));
+        let since = if last == seq { since } else { now };
+        self.waiting = Some((seq, since, first));
+        Ok(now.since(since) >= QUIET || now.since(first) >= LONGEST_WAIT)
+    }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
+        self.waiting = None;
+        let Some(known) = self.seq else {
+            return self.load_all().await;
+        };
+        let delta = self.store.load_changes(known).await?;
+        if delta.too_much {
+            return self.load_all().await;
+        }
+        self.note_subscriptions(&delta.rows.subscriptions);
+        delta.quotas.iter().for_each(|quota| self.ledger.counted(*quota));
+        for row in &delta.gone {
+            if let RowRef::Subscription(id) = row {
+                self.due.forget(*id);
+                self.ledger.forget(*id);
+            }
+        }
+        let subscriptions: Vec<SubscriptionId> = delta.rows.subscriptions.iter().map(|row| row.id).collect();
+        let touched = self.snapshot.apply(delta.rows, &delta.gone, &delta.memberships);
+        self.dirty.extend(touched);
+        self.reconsider(&subscriptions).await;
+        if let Some((nodes, keys)) = delta.fleet {
+            self.take_fleet(nodes, keys);
+        }
+        self.seq = Some(delta.seq);
+        Ok(())
+    }
+
+    async fn load_all(&mut self) -> Result<(), StoreError> {
+        let Fleet {
+            catalog_seq,
+            nodes,
+            keys,
+            catalog,
+            quotas,
+        } = self.store.load_fleet().await?;
+        quotas.iter().for_each(|quota| self.ledger.counted(*quota));
+        self.note_subscriptions(&catalog.subscriptions);
+        self.snapshot = Snapshot::new(catalog);
+        self.dirty.extend(nodes.iter().map(|node| node.id));
+        self.take_fleet(nodes, keys);
+        self.seq = Some(catalog_seq);
+        let subscriptions: Vec<SubscriptionId> = self.snapshot.subscriptions().map(|row| row.id).collect();
+        self.reconsider(&subscriptions).await;
+        Ok(())
+    }
+
+    fn take_fleet(&mut self, nodes: Vec<NodeRecord>, keys: Vec<NodeKey>) {
+        let ids: HashSet<NodeId> = nodes.iter().map(|node| node.id).collect();
+        self.records.retain(|id, _| ids.contains(id));
+        self.dirty.retain(|id| ids.contains(id));
+        for record in nodes {
+            if !self
+                .records
+                .get(&record.id)
+                .is_some_and(|known| same_identity(known, &record))
+            {
+                self.dirty.insert(record.id);
+            }
+            self.records.insert(record.id, record);
+        }
+        self.pending_keys = Some((ids, keys));
+    }
+
+    fn note_subscriptions(&mut self, rows: &[Subscription]) {
+        for row in rows {
+            self.due.note(row);
+            self.ledger.set_limit(row.id, row.traffic_limit_bytes);
+            self.unsaid.remove(&row.id);
+        }
+    }
+
+    /// Whether changed subscriptions are what they say: one that is over its limit or time ends, one that was renewed comes back.
+    async fn reconsider(&mut self, subscriptions: &[SubscriptionId]) {
+        let now = self.clock.now();
+        for id in subscriptions {
+            let Some(row) = self.snapshot.subscription(*id) else {
+                continue;
+            };
+            let (over, late) = (self.ledger.is_over(*id), row.expires_at.is_some_and(|at| at <= now));
+            match row.status {
+                SubscriptionStatus::Active if late => self.end(*id, SubscriptionStatus::Expired).await,
+                SubscriptionStatus::Active if over => self.end(*id, SubscriptionStatus::Limited).await,
+                SubscriptionStatus::Limited if !over => self.revive(*id, SubscriptionStatus::Limited),
+                SubscriptionStatus::Expired if !late => self.revive(*id, SubscriptionStatus::Expired),
+                _ => {}
+            }
+        }
+    }
+
+    fn revive(&mut self, subscription: SubscriptionId, from: SubscriptionStatus) {
+        tracing::info!(subscription = %subscription, "a subscription serves again");
+        self.unsaid.insert(subscription, (from, SubscriptionStatus::Active));
+        let touched = self.snapshot.set_status(subscription, SubscriptionStatus::Active);
+        self.dirty.extend(touched);
+    }
+
+    async fn seat_dirty(&mut self) -> Result<(), StoreError> {
+        let mut left: Vec<NodeId> = self.dirty.iter().copied().collect();
+        while !left.is_empty() {
+            let slice: BTreeSet<NodeId> = left.drain(..left.len().min(SLICE)).collect();
+            self.seat(&slice, Why::Change).await?;
+            self.cut_off_crossed().await;
+        }
+        if let Some((ids, keys)) = self.pending_keys.take() {
+            self.sink.complete(&ids, keys);
+        }
+        Ok(())
+    }
+
+    async fn cut_off_crossed(&mut self) {
+        while let Ok(subscription) = self.crossed.try_recv() {
+            if self.ledger.is_over(subscription) {
+                self.end(subscription, SubscriptionStatus::Limited).await;
+            }
+        }
+    }
+
+    /// Subscriptions whose time has come: they end, or begin.
+    async fn pass_time(&mut self) {
+        let now = self.clock.now();
+        for id in self.due.take(now) {
+            let Some(row) = self.snapshot.subscription(id) else {
+                continue;
+            };
+            if row.expires_at.is_some_and(|at| at <= now) {
+                self.end(id, SubscriptionStatus::Expired).await;
+            } else {
+                let touched = self.snapshot.touched_by(RowRef::Subscription(id));
+                self.dirty.extend(touched);
+            }
+        }
+    }
+
+    /// Takes a subscription's clients off all nodes at once.
+    async fn end(&mut self, subscription: SubscriptionId, to: SubscriptionStatus) {
+        let Some(row) = self.snapshot.subscription(subscription) else {
+            return;
+        };
+        let from = row.status;
+        if from != SubscriptionStatus::Active {
+            return;
+        }
+        tracing::info!(subscription = %subscription, status = %to, "a subscription ends");
+        self.unsaid.insert(subscription, (from, to));
+        let touched: Vec<NodeId> = self.snapshot.set_status(subscription, to).into_iter().collect();
+        for slice in touched.chunks(SLICE) {
+            let slice = slice.iter().copied().collect();
+            if let Err(error) = self.seat(&slice, Why::CutOff(subscription)).await {
+                tracing::warn!(subscription = %subscription, %error, "a cut-off goes on without the store");
+            }
+        }
+    }
+
+    /// Tells the store which subscriptions ended.
+    async fn say_statuses(&mut self) -> Result<(), StoreError> {
+        if self.unsaid.is_empty() {
+            return Ok(());
+        }
+        let change = |(id, (from, to)): (&SubscriptionId, &(SubscriptionStatus, SubscriptionStatus))| StatusChange {
+            subscription: *id,
+            from: *from,
+            to: *to,
+        };
+        let changes: Vec<StatusChange> = self.unsaid.iter().map(change).collect();
+        self.store.change_statuses(&changes, &self.by_core()).await?;
+        self.unsaid.clear();
+        Ok(())
+    }
+
+    async fn reset_due(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if now.since(self.resets_at) < RESETS_EVERY {
+            return Ok(());
+        }
+        let reset = self.store.reset_due(now).await?;
+        self.resets_at = now;
+        self.was_reset(&reset);
+        if !reset.is_empty() {
+            tracing::info!(subscriptions = reset.len(), "new periods began");
+        }
+        Ok(())
+    }
+
+    /// New periods began for these: the store counts from 0, and a row that was not limited says nothing of it.
+    pub fn was_reset(&self, subscriptions: &[SubscriptionId]) {
+        for subscription in subscriptions {
+            self.ledger.counted(Quota {
+                subscription: *subscription,
+                period_bytes: 0,
+                period_started_at: None,
+            });
+        }
+    }
+
+    fn by_core(&self) -> Change {
+        Change {
+            actor: "core".to_owned(),
+            address: None,
+            request_id: None,
+            at: self.clock.now(),
+        }
+    }
+}
+
+/// Whether two rows of a node say the same of what configs and lists show.
+fn same_identity(a: &NodeRecord, b: &NodeRecord) -> bool {
+    let identity = |it: &NodeRecord| {
+        (
+            it.name.clone(),
+            it.ip,
+            it.port,
+            it.region.clone(),
+            it.domain.clone(),
+            it.enabled,
+        )
+    };
+    identity(a) == identity(b)
+        && a.version == b.version
+        && a.traffic_multiplier.to_bits() == b.traffic_multiplier.to_bits()
+}

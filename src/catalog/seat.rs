@@ -1,0 +1,162 @@
+//! Renders nodes, settles their revisions, and hands them their truth.
+
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use crate::model::{
+    NodeId, SubscriptionId,
+    node::{NodeRecord, Seed},
+    node_config::{NodeConfig, Rendered},
+};
+use crate::store::{StoreError, Wanted};
+
+use super::{cut, follow::Catalogue, render::render};
+
+/// So many nodes are rendered and settled at a time; between, cut-offs have their turn. At 1 ms a node and one transaction a slice
+/// a cut-off waits for 0.1 s.
+pub const SLICE: usize = 64;
+
+/// A node that was rendered and waits for its revision.
+struct Candidate {
+    record: NodeRecord,
+    rendered: Rendered,
+}
+
+/// What a slice is rendered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The catalogue changed: without the store it has time.
+    Change,
+    /// This subscription must be gone from the configs: without the store it takes a provisional revision.
+    CutOff(SubscriptionId),
+}
+
+impl Catalogue {
+    /// Brings these nodes up to date. Those that could not be settled stay in `dirty`, and the error is given.
+    pub(super) async fn seat(&mut self, nodes: &BTreeSet<NodeId>, why: Why) -> Result<(), StoreError> {
+        let mut candidates = Vec::new();
+        for node in nodes {
+            self.dirty.remove(node);
+            if let Some(candidate) = self.candidate(*node, why) {
+                candidates.push(candidate);
+            }
+        }
+        let wanted: Vec<Wanted> = candidates
+            .iter()
+            .filter_map(|candidate| self.wanted(candidate))
+            .collect();
+        let settled = if wanted.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.store.settle_revisions(&wanted).await
+        };
+        match settled {
+            Ok(revisions) => {
+                let given = wanted.into_iter().map(|wanted| wanted.node).zip(revisions).collect();
+                self.hand_out(candidates, &given);
+                Ok(())
+            }
+            Err(error) => {
+                self.do_without(candidates, why).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn candidate(&self, node: NodeId, why: Why) -> Option<Candidate> {
+        let record = self.records.get(&node)?.clone();
+        let now = self.clock.now();
+        let rendered = catch_unwind(AssertUnwindSafe(|| (self.renderer)(&record, &self.snapshot, now)));
+        if let Ok(rendered) = rendered {
+            return Some(Candidate { record, rendered });
+        }
+        metrics::counter!("core_render_failures_total").increment(1);
+        tracing::error!(node = %node, "a config can't be rendered: the node keeps the last good one");
+        let Why::CutOff(subscription) = why else { return None };
+        let rendered = cut::without(self.sink.current(node)?.as_ref(), subscription)?;
+        Some(Candidate { record, rendered })
+    }
+
+    /// What the store must decide: a new content, or a revision that it has not heard of.
+    fn wanted(&self, candidate: &Candidate) -> Option<Wanted> {
+        let (node, hash) = (candidate.record.id, candidate.rendered.hash());
+        let above = self.provisional.get(&node).copied().unwrap_or(0);
+        (candidate.record.config_hash != Some(hash) || above > 0).then_some(Wanted { node, hash, above })
+    }
+
+    fn hand_out(&mut self, candidates: Vec<Candidate>, given: &std::collections::HashMap<NodeId, Option<i64>>) {
+        for Candidate { record, rendered } in candidates {
+            let current = self
+                .sink
+                .current(record.id)
+                .filter(|current| current.hash() == rendered.hash());
+            let revision = match given.get(&record.id) {
+                // The same content keeps its number, which may have been lifted meanwhile.
+                None => current.map_or(0, |current| current.revision()).max(record.revision),
+                Some(Some(revision)) => *revision,
+                // Deleted meanwhile: the next look takes it away.
+                Some(None) => continue,
+            };
+            self.provisional.remove(&record.id);
+            self.adopt(record, rendered, revision);
+        }
+    }
+
+    /// Without the store: a cut-off takes the next number by itself, everything else waits.
+    async fn do_without(&mut self, candidates: Vec<Candidate>, why: Why) {
+        let mut cut = false;
+        for Candidate { record, rendered } in candidates {
+            self.dirty.insert(record.id);
+            let current = self.sink.current(record.id);
+            let changed = current.as_ref().is_none_or(|current| current.hash() != rendered.hash());
+            if !matches!(why, Why::CutOff(_)) || !changed {
+                continue;
+            }
+            let known = current
+                .map_or(record.revision, |current| current.revision())
+                .max(record.revision);
+            let above = self.provisional.get(&record.id).copied().unwrap_or(0);
+            let revision = known.max(above) + 1;
+            self.provisional.insert(record.id, revision);
+            self.adopt(record, rendered, revision);
+            cut = true;
+        }
+        if cut {
+            tracing::warn!("a cut-off took revisions without the store");
+            self.sink.keep().await;
+        }
+    }
+
+    fn adopt(&mut self, mut record: NodeRecord, rendered: Rendered, revision: i64) {
+        let hash = rendered.hash();
+        let kept = self.sink.current(record.id).filter(|it| {
+            it.revision() == revision && it.hash() == hash && it.problems() == rendered.problems.as_slice()
+        });
+        let config = kept.unwrap_or_else(|| Arc::new(NodeConfig::new(revision, rendered)));
+        (record.revision, record.config_hash) = (revision, Some(hash));
+        if !self.provisional.contains_key(&record.id) {
+            self.records.insert(record.id, record.clone());
+        }
+        let own_tags = self
+            .snapshot
+            .outbounds(record.id)
+            .into_iter()
+            .map(|row| row.tag.clone());
+        self.sink.adopt(Seed {
+            protocols: self.snapshot.protocols(record.id).iter().map(|row| row.id).collect(),
+            // The two that every node has from the start.
+            outbound_tags: own_tags.chain(["direct", "block"].map(str::to_owned)).collect(),
+            record,
+            config,
+        });
+    }
+}
+
+/// How a config is made; a test may put another in its place.
+pub type Renderer = fn(&NodeRecord, &super::snapshot::Snapshot, crate::model::Time) -> Rendered;
+
+/// The real one.
+pub const RENDERER: Renderer = render;

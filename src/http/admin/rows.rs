@@ -1,0 +1,277 @@
+//! The collections of the catalogue: one set of handlers, told by the path which rows they are about.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    web::{Data, Payload},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    http::{body, error::ApiError},
+    model::{
+        LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, UserId,
+        catalog_change::{CatalogRow, RowRef, RowTag, RowsOf, StoredRow},
+        secrets::Role,
+    },
+};
+
+use super::{Answer, Door, mask, page, path_id};
+
+/// Which rows a path is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `/admin/users`
+    Users,
+    /// `/admin/users/{parent}/subscriptions`, `/admin/subscriptions`
+    Subscriptions,
+    /// `/admin/users/{parent}/links`, `/admin/links`
+    Links,
+    /// `/admin/links/{parent}/subscription-links`, `/admin/subscription-links`
+    SubscriptionLinks,
+    /// `/admin/nodes/{parent}/protocols`, `/admin/protocols`
+    Protocols,
+    /// `/admin/nodes/{parent}/outbounds`, `/admin/outbounds`
+    Outbounds,
+    /// `/admin/nodes/{parent}/routing-rules`, `/admin/routing-rules`
+    Rules,
+    /// `/admin/nodes/{parent}/balancers`, `/admin/balancers`
+    Balancers,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Users,
+        Self::Subscriptions,
+        Self::Links,
+        Self::SubscriptionLinks,
+        Self::Protocols,
+        Self::Outbounds,
+        Self::Rules,
+        Self::Balancers,
+    ];
+
+    /// The collection's own path below `/admin`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Subscriptions => "subscriptions",
+            Self::Links => "links",
+            Self::SubscriptionLinks => "subscription-links",
+            Self::Protocols => "protocols",
+            Self::Outbounds => "outbounds",
+            Self::Rules => "routing-rules",
+            Self::Balancers => "balancers",
+        }
+    }
+
+    /// The collection that owns it, and the field that says whose a row is.
+    pub const fn owner(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Users => None,
+            Self::Subscriptions | Self::Links => Some(("users", "userId")),
+            Self::SubscriptionLinks => Some(("links", "linkId")),
+            Self::Protocols | Self::Outbounds | Self::Rules | Self::Balancers => Some(("nodes", "nodeId")),
+        }
+    }
+
+    const fn rows_of(self, owner: i64) -> RowsOf {
+        match self {
+            Self::Users => RowsOf::Users,
+            Self::Subscriptions => RowsOf::SubscriptionsOfUser(UserId(owner)),
+            Self::Links => RowsOf::LinksOfUser(UserId(owner)),
+            Self::SubscriptionLinks => RowsOf::SubscriptionLinksOfLink(LinkId(owner)),
+            Self::Protocols => RowsOf::ProtocolsOfNode(NodeId(owner)),
+            Self::Outbounds => RowsOf::OutboundsOfNode(NodeId(owner)),
+            Self::Rules => RowsOf::RulesOfNode(NodeId(owner)),
+            Self::Balancers => RowsOf::BalancersOfNode(NodeId(owner)),
+        }
+    }
+
+    const fn row(self, id: i64) -> RowRef {
+        match self {
+            Self::Users => RowRef::User(UserId(id)),
+            Self::Subscriptions => RowRef::Subscription(SubscriptionId(id)),
+            Self::Links => RowRef::Link(LinkId(id)),
+            Self::SubscriptionLinks => RowRef::SubscriptionLink(LsId(id)),
+            Self::Protocols => RowRef::Protocol(ProtocolId(id)),
+            Self::Outbounds => RowRef::Outbound(OutboundId(id)),
+            Self::Rules => RowRef::Rule(id),
+            Self::Balancers => RowRef::Balancer(id),
+        }
+    }
+
+    /// Reads a whole row.
+    pub(super) fn decode(self, fields: Map<String, Value>) -> Result<CatalogRow, ApiError> {
+        let text = Value::Object(fields).to_string();
+        let text = text.as_bytes();
+        Ok(match self {
+            Self::Users => CatalogRow::User(body::decode(text)?),
+            Self::Subscriptions => CatalogRow::Subscription(body::decode(text)?),
+            Self::Links => CatalogRow::Link(body::decode(text)?),
+            Self::SubscriptionLinks => CatalogRow::SubscriptionLink(body::decode(text)?),
+            Self::Protocols => CatalogRow::Protocol(body::decode(text)?),
+            Self::Outbounds => CatalogRow::Outbound(body::decode(text)?),
+            Self::Rules => CatalogRow::Rule(body::decode(text)?),
+            Self::Balancers => CatalogRow::Balancer(body::decode(text)?),
+        })
+    }
+
+    /// Reads the fields of a new row under this owner, with this id. Fields that are null are absent.
+    pub(super) fn new_row(self, mut fields: Map<String, Value>, id: i64, owner: i64) -> Result<CatalogRow, ApiError> {
+        fields.retain(|_, value| !value.is_null());
+        self.no_fixed_fields(&fields)?;
+        if self == Self::SubscriptionLinks {
+            fields
+                .entry("uuid")
+                .or_insert_with(|| uuid::Uuid::new_v4().to_string().into());
+        }
+        fields.insert("id".to_owned(), id.into());
+        if let Some((_, field)) = self.owner() {
+            fields.insert(field.to_owned(), owner.into());
+        }
+        self.decode(fields)
+    }
+
+    /// Whose a row is, and what it is called, is in the path; deletion is a method.
+    fn no_fixed_fields(self, fields: &Map<String, Value>) -> Result<(), ApiError> {
+        let fixed = ["id", "deletedAt"]
+            .into_iter()
+            .chain(self.owner().map(|(_, field)| field));
+        for field in fixed {
+            if fields.contains_key(field) {
+                return Err(ApiError::bad_request(format!("{field} can't be set")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `GET` of a collection.
+pub async fn list(kind: Kind, door: Data<Door>, request: HttpRequest) -> Answer {
+    let admin = door.reader(&request).await?;
+    let page = page(&request)?;
+    let owner = owner(kind, &door, &request).await?;
+    let rows = door.desk.rows(kind.rows_of(owner), page).await?;
+    let items: Vec<Value> = rows.iter().map(|row| shown(row, admin.role)).collect();
+    Ok(super::listed(page, &items, |item| item["id"].as_i64().unwrap_or(0)))
+}
+
+/// `POST` to a collection.
+pub async fn create(kind: Kind, door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
+    let by = door.writer(&request).await?;
+    let owner = owner(kind, &door, &request).await?;
+    let fields: Map<String, Value> = body::json(&request, payload).await?;
+    let row = door.desk.put_row(kind.new_row(fields, 0, owner)?, None, &by).await?;
+    Ok(HttpResponse::Created()
+        .insert_header((header::ETAG, etag(&row.row)))
+        .json(shown(&row, Role::Admin)))
+}
+
+/// `GET` of one row.
+pub async fn one(kind: Kind, door: Data<Door>, request: HttpRequest) -> Answer {
+    let admin = door.reader(&request).await?;
+    let row = find(kind, &door, &request).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::ETAG, etag(&row.row)))
+        .json(shown(&row, admin.role)))
+}
+
+/// `PATCH` of one row: fields that are not given stay, null is the default.
+pub async fn patch(kind: Kind, door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
+    let by = door.writer(&request).await?;
+    let there = find(kind, &door, &request).await?;
+    let fields: Map<String, Value> = body::json(&request, payload).await?;
+    kind.no_fixed_fields(&fields)?;
+    let mut whole = there.row.to_json().as_object().cloned().unwrap_or_default();
+    for (field, value) in fields {
+        if value.is_null() {
+            drop(whole.remove(&field));
+        } else {
+            drop(whole.insert(field, value));
+        }
+    }
+    let expected = if_match(&request, &there.row);
+    let row = door.desk.put_row(kind.decode(whole)?, expected, &by).await?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::ETAG, etag(&row.row)))
+        .json(shown(&row, Role::Admin)))
+}
+
+/// `DELETE` of one row.
+pub async fn remove(kind: Kind, door: Data<Door>, request: HttpRequest) -> Answer {
+    let by = door.writer(&request).await?;
+    let there = find(kind, &door, &request).await?;
+    door.desk
+        .delete_row(there.row.reference(), if_match(&request, &there.row), &by)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// The owner that the path names, who must be there. 0 where there is none.
+async fn owner(kind: Kind, door: &Door, request: &HttpRequest) -> Result<i64, ApiError> {
+    match kind.owner() {
+        None => Ok(0),
+        Some(("nodes", _)) => Ok(door.desk.node(path_id(request, "parent", "node")?)?.seed.record.id.0),
+        Some(("links", _)) => {
+            let id = path_id(request, "parent", "link")?;
+            door.desk.row(RowRef::Link(id)).await?;
+            Ok(id.0)
+        }
+        Some(_) => {
+            let id = path_id(request, "parent", "user")?;
+            door.desk.row(RowRef::User(id)).await?;
+            Ok(id.0)
+        }
+    }
+}
+
+/// The row that the path names; below an owner it must be the owner's.
+async fn find(kind: Kind, door: &Door, request: &HttpRequest) -> Result<StoredRow, ApiError> {
+    let what = kind.row(0).what();
+    let row = door.desk.row(kind.row(path_id(request, "id", what)?)).await?;
+    if let (Some((_, field)), Some(parent)) = (kind.owner(), request.match_info().get("parent"))
+        && row.row.to_json()[field] != parent
+    {
+        return Err(ApiError::missing(what));
+    }
+    Ok(row)
+}
+
+pub(super) fn shown(row: &StoredRow, role: Role) -> Value {
+    let mut shown = row.row.to_json();
+    if let Some(fields) = shown.as_object_mut() {
+        fields.extend(row.besides.clone());
+    }
+    if role == Role::Viewer {
+        mask::masked(shown)
+    } else {
+        shown
+    }
+}
+
+fn etag(row: &CatalogRow) -> String {
+    format!("\"{}\"", URL_SAFE_NO_PAD.encode(&row.tag().0[..18]))
+}
+
+/// What the row must say for the change: what the caller has seen, if that is what is there; else something that no row says.
+fn if_match(request: &HttpRequest, there: &CatalogRow) -> Option<RowTag> {
+    let text = request
+        .headers()
+        .get(header::IF_MATCH)?
+        .to_str()
+        .unwrap_or_default()
+        .trim();
+    match text {
+        "*" => None,
+        text if text == etag(there) => Some(there.tag()),
+        _ => Some(RowTag([0; 32])),
+    }
+}
+
+/// An answer of one field, for calls that have no row to show.
+pub(super) fn ok() -> HttpResponse {
+    HttpResponse::Ok().json(json!({"ok": true}))
+}
