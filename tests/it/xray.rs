@@ -252,13 +252,13 @@ async fn a_restart_loses_no_bytes_and_a_refusal_interrupts_nobody() {
     .await;
     assert_ne!(third, second);
     download_all(&client, &people).await;
-    let counted = node.counted("user").await;
-    eventually("both processes' bytes are in the store", || {
+    eventually("both processes' bytes are in the store", || async {
+        let counted = node.counted("user").await;
         let sum = last.iter().map(|(email, (up, down))| {
             let (more_up, more_down) = counted[email];
             (email.clone(), (up + more_up, down + more_down))
         });
-        std::future::ready((node.usage() == sum.collect::<Bytes>()).then_some(()))
+        (node.usage() == sum.collect::<Bytes>()).then_some(())
     })
     .await;
     let errors = node.core.admin().get("/admin/nodes/1/errors").await.to_string();
