@@ -1,27 +1,31 @@
 //! Changes that are tried on the catalogue in memory, and taken back.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::model::{
-    ProtocolId,
+    LsId, ProtocolId,
     catalog::{Catalog, NodeProtocolLink},
     catalog_change::{CatalogChange, CatalogRow, RowRef},
 };
 
 use super::snapshot::Snapshot;
 
+/// Who is on an inbound, each with its place.
+type Members = BTreeMap<LsId, Option<i64>>;
+
 /// What an overlay replaced.
 #[derive(Debug, Default)]
 pub struct Undo {
     rows: Catalog,
     gone: Vec<RowRef>,
-    memberships: BTreeSet<ProtocolId>,
+    memberships: Vec<ProtocolId>,
 }
 
 impl Snapshot {
     /// Puts changes over what is there.
     pub fn overlay(&mut self, changes: &[CatalogChange]) -> Undo {
         let (mut undo, mut rows, mut gone) = (Undo::default(), Catalog::default(), Vec::new());
+        let mut joined: BTreeMap<ProtocolId, Members> = BTreeMap::new();
         for change in changes {
             match change {
                 CatalogChange::Put { row, .. } => {
@@ -36,31 +40,44 @@ impl Snapshot {
                     gone.push(*row);
                 }
                 CatalogChange::Join { protocol, links } => {
-                    let there = self.members_of(*protocol);
-                    undo.memberships.insert(*protocol);
-                    undo.rows.node_protocol_links.extend(there.iter().copied());
-                    // A place that is free in no network of anybody stands for the one that the store will give.
-                    let next = there.iter().filter_map(|member| member.slot).max().unwrap_or(1) + 1;
-                    let joined = links.iter().zip(next..).map(|(ls, slot)| NodeProtocolLink {
-                        proto_id: *protocol,
-                        ls_id: *ls,
-                        slot: Some(slot),
+                    let members = joined.entry(*protocol).or_insert_with(|| {
+                        let there = self.members_of(*protocol);
+                        undo.rows.node_protocol_links.extend(there.iter().copied());
+                        there.into_iter().map(|member| (member.ls_id, member.slot)).collect()
                     });
-                    let fresh = joined.filter(|new| !there.iter().any(|member| member.ls_id == new.ls_id));
-                    rows.node_protocol_links.extend(there.iter().copied().chain(fresh));
+                    join(members, links);
                 }
                 CatalogChange::Leave { .. } => {}
             }
         }
-        let memberships: Vec<ProtocolId> = undo.memberships.iter().copied().collect();
+        let memberships: Vec<ProtocolId> = joined.keys().copied().collect();
+        for (protocol, members) in joined {
+            let member = |(ls, slot)| NodeProtocolLink {
+                proto_id: protocol,
+                ls_id: ls,
+                slot,
+            };
+            rows.node_protocol_links.extend(members.into_iter().map(member));
+        }
         self.apply(rows, &gone, &memberships);
+        undo.memberships = memberships;
         undo
     }
 
     /// Takes an overlay back.
     pub fn restore(&mut self, undo: Undo) {
-        let memberships: Vec<ProtocolId> = undo.memberships.into_iter().collect();
-        self.apply(undo.rows, &undo.gone, &memberships);
+        self.apply(undo.rows, &undo.gone, &undo.memberships);
+    }
+}
+
+/// A place that nobody has stands for the one that the store will give.
+fn join(members: &mut Members, links: &[LsId]) {
+    let mut next = members.values().flatten().max().unwrap_or(&1) + 1;
+    for ls in links {
+        members.entry(*ls).or_insert_with(|| {
+            next += 1;
+            Some(next - 1)
+        });
     }
 }
 
