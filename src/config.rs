@@ -116,6 +116,11 @@ pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, Con
     {
         return Err(ConfigError::NotYet(name));
     }
+    // A variable that is set to nothing, as compose files do, is not set.
+    let command = command.mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+        Some(value) if value.is_empty() => arg.env(clap::builder::Resettable::Reset),
+        _ => arg,
+    });
     let mut defaults = table(DEFAULTS)?;
     if let Some(path) = settings_file(args) {
         defaults.extend(file(&path)?);

@@ -57,6 +57,8 @@ pub struct Catalogue {
     /// Changes that wait for quiet: the last that was seen, when it was, and when the first was.
     waiting: Option<(i64, Time, Time)>,
     resets_at: Time,
+    /// Whether anybody has asked it to load: before that the store may have no tables yet.
+    begun: bool,
     /// All nodes and keys, to be told when the nodes are seated: a key must never lead to a node that is not there yet.
     pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
 }
@@ -85,6 +87,7 @@ impl Catalogue {
             seq: None,
             waiting: None,
             resets_at: Time::default(),
+            begun: false,
             pending_keys: None,
         }
     }
@@ -96,6 +99,9 @@ impl Catalogue {
 
     /// One look at everything. Cut-offs come first, and never wait for the store.
     pub async fn look(&mut self) -> Result<(), StoreError> {
+        if !self.begun {
+            return Ok(());
+        }
         self.cut_off_crossed().await;
         self.pass_time().await;
         self.say_statuses().await?;
@@ -108,6 +114,7 @@ impl Catalogue {
 
     /// Loads what changed, or everything, at once.
     pub async fn reload(&mut self) -> Result<(), StoreError> {
+        self.begun = true;
         self.load().await?;
         self.pass_time().await;
         self.seat_dirty().await
