@@ -1,7 +1,10 @@
 //! Would this change leave something out of a config? Asked before an admin's change is made: so the 400 names the field, and not a node's list
 //! of problems later.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use crate::model::{
     NodeId,
@@ -9,7 +12,7 @@ use crate::model::{
     node_config::ConfigProblem,
 };
 
-use super::{follow::Catalogue, render::render};
+use super::follow::Catalogue;
 
 impl Catalogue {
     /// Makes the changes, looks at what they do to the nodes that they touch, and takes them back. The first new problem is given.
@@ -73,9 +76,14 @@ impl Catalogue {
     fn problems(&self, nodes: &BTreeSet<NodeId>) -> Vec<ConfigProblem> {
         let now = self.clock.now();
         let records = nodes.iter().filter_map(|node| self.records.get(node));
-        records
-            .flat_map(|record| render(record, &self.snapshot, now).problems)
-            .collect()
+        // What can't be rendered has no problems that could be named, and must not take the catalogue with it.
+        let rendered = records.filter_map(|record| {
+            catch_unwind(AssertUnwindSafe(|| {
+                (self.renderer)(record, &self.snapshot, now).problems
+            }))
+            .ok()
+        });
+        rendered.flatten().collect()
     }
 }
 
