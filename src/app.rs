@@ -3,6 +3,7 @@
 pub mod background;
 pub mod commands;
 pub mod listeners;
+mod load;
 pub mod restore;
 pub mod serve;
 pub mod sink;
@@ -27,7 +28,7 @@ use crate::{
     auth::{Authenticator, admins::Admins, registration::Registrar},
     catalog::{
         NodeSink,
-        actor::{CatalogActor, Reload},
+        actor::CatalogActor,
         follow::Catalogue,
         ledger::Ledger,
         seat::{RENDERER, Renderer},
@@ -139,10 +140,14 @@ impl Core {
             ground.journal.clone(),
             ground.clock.clone(),
         );
-        load(&ground, &live, &snapshots).await?;
+        let loaded = load::load(&ground, &live, &snapshots).await?;
         let snapshots = Arc::new(tokio::sync::Mutex::new(snapshots));
         live.seats.keep_in(Arc::clone(&snapshots));
         let flush = live.start_flush(&ground, instance.clone());
+        if !loaded {
+            let store = Arc::clone(&ground.store);
+            tokio::spawn(restore::catch_up(store, live.catalog.clone(), flush.clone()));
+        }
         let admins = Admins::new(
             Arc::clone(&ground.store),
             ground.clock.clone(),
@@ -376,35 +381,6 @@ impl Servers {
         let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
         futures_util::future::join(http, self.grpc.stop()).await;
     }
-}
-
-/// Loads all nodes from the store; if that is away, from the snapshot, and from the store as soon as it is back.
-async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Result<()> {
-    let store = &ground.store;
-    let loaded = async {
-        // A migration may take its time; a store that hangs may not.
-        store.ping().await?;
-        for migration in store.migrate().await? {
-            tracing::info!(migration, "the store was brought up to date");
-        }
-        live.catalog
-            .send(Reload)
-            .await
-            .context("the catalogue's actor is gone")??;
-        anyhow::Ok(())
-    };
-    let since = match loaded.await {
-        Ok(()) => restore::unflushed(store.as_ref(), &ground.journal).await,
-        Err(error) => {
-            tracing::error!(%error, "the store can't be loaded: starting from the snapshot");
-            let known = snapshots
-                .load()
-                .context("there is no snapshot to start from without the store")?;
-            tokio::spawn(restore::catch_up(Arc::clone(store), live.catalog.clone()));
-            restore::since(&ground.journal, known)
-        }
-    };
-    restore::apply(&ground.journal, &live.nodes, &Counting(Arc::clone(&live.ledger)), since)
 }
 
 async fn first_token(admins: &Admins) -> Option<SecretString> {

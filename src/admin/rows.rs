@@ -1,7 +1,7 @@
 //! Rows of the catalogue: users, subscriptions, links, inbounds, outbounds, rules, balancers.
 
 use crate::{
-    catalog::actor::{Try, WereReset},
+    catalog::actor::{Try, WasReset},
     model::{
         LsId, ProtocolId, SubscriptionId, UserId,
         catalog::Subscription,
@@ -97,7 +97,7 @@ impl Desk {
         if self.store.reset_subscriptions(&[id], by.at, by).await?.is_empty() {
             return Err(AdminError::Missing("subscription"));
         }
-        let told = self.catalog.send(WereReset(vec![id])).await;
+        let told = self.catalog.send(WasReset(id, by.at)).await;
         told.map_err(|_| StoreError::Broken("the catalogue's actor is gone".to_owned()))??;
         self.row(RowRef::Subscription(id)).await
     }

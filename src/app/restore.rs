@@ -7,6 +7,10 @@ use actix::Addr;
 
 use crate::{
     catalog::actor::{CatalogActor, Reload},
+    flush::{
+        FlushError,
+        actor::{Drain, FlushActor},
+    },
     journal::{Journal, ReadLimit},
     model::{
         JournalId, NodeId, Position, Time,
@@ -122,17 +126,24 @@ fn restore(nodes: &Nodes, node: NodeId, change: impl FnOnce(StoredState, i64) ->
     nodes.restore(node, change);
 }
 
-/// Tries until the store is there; then the catalogue follows it as ever.
-pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>) {
+/// Tries until the store is there; then the catalogue follows it as ever. What was acknowledged comes first: what it says of quotas must be in what
+/// is loaded, or who crossed a limit would be let in again.
+pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>, flush: Addr<FlushActor>) {
     let mut tries = tokio::time::interval(TRY_EVERY);
     loop {
         tries.tick().await;
         if store.ping().await.is_ok()
             && store.migrate().await.is_ok()
+            && flushed(&flush).await
             && matches!(catalog.send(Reload).await, Ok(Ok(())))
         {
             tracing::info!("the store is there: everything was loaded from it");
             return;
         }
     }
+}
+
+/// Whether the store has all that can be read of the journal.
+async fn flushed(flush: &Addr<FlushActor>) -> bool {
+    !matches!(flush.send(Drain).await, Err(_) | Ok(Err(FlushError::Store(_))))
 }

@@ -87,10 +87,8 @@ impl Meter for Counting {
 
 impl TakeOver for Counting {
     fn taken_over(&self, bytes: &BTreeMap<SubscriptionId, i64>, counted: &[Quota]) {
-        let counted: BTreeMap<SubscriptionId, i64> = counted
-            .iter()
-            .map(|quota| (quota.subscription, quota.period_bytes))
-            .collect();
+        let counted: BTreeMap<SubscriptionId, Quota> =
+            counted.iter().map(|quota| (quota.subscription, *quota)).collect();
         for (subscription, bytes) in bytes {
             self.0
                 .taken_over(*subscription, *bytes, counted.get(subscription).copied());

@@ -1,6 +1,12 @@
 //! The last good truth about all nodes, kept beside the journal, so that Core can start and serve without its store.
 
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +48,19 @@ struct File {
     position: u64,
     keys: Vec<KeyLine>,
     nodes: Vec<NodeLine>,
+}
+
+/// What of the file says which revisions were given out.
+#[derive(Deserialize)]
+struct Given {
+    form: u32,
+    nodes: Vec<GivenLine>,
+}
+
+#[derive(Deserialize)]
+struct GivenLine {
+    id: NodeId,
+    revision: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -119,6 +138,13 @@ impl Snapshots {
             Ok(Err(error)) => tracing::warn!(%error, "the snapshot can't be written"),
             Err(error) => tracing::error!(%error, "the snapshot's writer fell"),
         }
+    }
+
+    /// The revisions in it: what the nodes were given.
+    pub fn revisions(&self) -> anyhow::Result<HashMap<NodeId, i64>> {
+        let file: Given = serde_json::from_slice(&std::fs::read(&self.path)?)?;
+        anyhow::ensure!(file.form == FORM, "the snapshot has form {}, not {FORM}", file.form);
+        Ok(file.nodes.into_iter().map(|line| (line.id, line.revision)).collect())
     }
 
     /// Reads it: nodes and keys are there again. Gives up to where the journal is in it.

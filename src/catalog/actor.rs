@@ -1,13 +1,13 @@
 //! The actor around the catalogue: one look at a time, whoever asks.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt as _, AsyncContext as _, AtomicResponse, Context, Handler, Message, WrapFuture as _,
 };
 
 use crate::{
-    model::{SubscriptionId, catalog_change::CatalogChange, node::NodeRecord},
+    model::{NodeId, SubscriptionId, Time, catalog_change::CatalogChange, node::NodeRecord},
     store::StoreError,
 };
 
@@ -139,17 +139,33 @@ impl Handler<Try> for CatalogActor {
     }
 }
 
-/// New periods began for these subscriptions.
+/// A new period of a subscription began then.
 #[derive(Message)]
 #[rtype(result = "Result<(), StoreError>")]
-pub struct WereReset(pub Vec<SubscriptionId>);
+pub struct WasReset(pub SubscriptionId, pub Time);
 
-impl Handler<WereReset> for CatalogActor {
+impl Handler<WasReset> for CatalogActor {
     type Result = AtomicResponse<Self, Result<(), StoreError>>;
 
-    fn handle(&mut self, WereReset(subscriptions): WereReset, _: &mut Self::Context) -> Self::Result {
-        self.alone(|catalogue| async move {
-            catalogue.was_reset(&subscriptions);
+    fn handle(&mut self, WasReset(subscription, at): WasReset, _: &mut Self::Context) -> Self::Result {
+        self.alone(move |catalogue| async move {
+            catalogue.was_reset(subscription, Some(at));
+            (catalogue, Ok(()))
+        })
+    }
+}
+
+/// Revisions that were given out before the last stop.
+#[derive(Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub struct Remember(pub HashMap<NodeId, i64>);
+
+impl Handler<Remember> for CatalogActor {
+    type Result = AtomicResponse<Self, Result<(), StoreError>>;
+
+    fn handle(&mut self, Remember(given_out): Remember, _: &mut Self::Context) -> Self::Result {
+        self.alone(|mut catalogue| async move {
+            catalogue.remember(given_out);
             (catalogue, Ok(()))
         })
     }

@@ -15,7 +15,7 @@ use crate::{
         catalog::{Subscription, SubscriptionStatus},
         catalog_change::RowRef,
         node::{NodeKey, NodeRecord},
-        quota::{Quota, StatusChange},
+        quota::{StatusChange, period_start},
     },
     store::{Change, Fleet, Store, StoreError},
 };
@@ -35,6 +35,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often due resets are looked for.
 const RESETS_EVERY: Duration = Duration::from_secs(10);
 
+/// How often a config that could not be rendered is tried again.
+const RENDER_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
 /// The catalogue, as one owner holds it.
 pub struct Catalogue {
     pub(super) store: Arc<dyn Store>,
@@ -45,8 +48,13 @@ pub struct Catalogue {
     pub(super) records: HashMap<NodeId, NodeRecord>,
     /// Nodes whose configs are not what the catalogue says.
     pub(super) dirty: BTreeSet<NodeId>,
+    /// Nodes whose configs could not be rendered, and when they are tried again.
+    pub(super) fallen: BTreeSet<NodeId>,
+    render_again_at: Time,
     /// Revisions that were given out without the store.
     pub(super) provisional: HashMap<NodeId, i64>,
+    /// What was given out before the last stop: the store need not have heard of it.
+    given_out: HashMap<NodeId, i64>,
     ledger: Arc<Ledger>,
     crossed: mpsc::Receiver<SubscriptionId>,
     due: Due,
@@ -57,8 +65,6 @@ pub struct Catalogue {
     /// Changes that wait for quiet: the last that was seen, when it was, and when the first was.
     waiting: Option<(i64, Time, Time)>,
     resets_at: Time,
-    /// Whether anybody has asked it to load: before that the store may have no tables yet.
-    begun: bool,
     /// All nodes and keys, to be told when the nodes are seated: a key must never lead to a node that is not there yet.
     pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
 }
@@ -79,7 +85,10 @@ impl Catalogue {
             snapshot: Snapshot::default(),
             records: HashMap::new(),
             dirty: BTreeSet::new(),
+            fallen: BTreeSet::new(),
+            render_again_at: Time::default(),
             provisional: HashMap::new(),
+            given_out: HashMap::new(),
             ledger,
             crossed,
             due: Due::default(),
@@ -87,7 +96,6 @@ impl Catalogue {
             seq: None,
             waiting: None,
             resets_at: Time::default(),
-            begun: false,
             pending_keys: None,
         }
     }
@@ -97,13 +105,20 @@ impl Catalogue {
         Self { renderer, ..self }
     }
 
-    /// One look at everything. Cut-offs come first, and never wait for the store.
+    /// Revisions that were given out before the last stop: no other content may have them.
+    pub fn remember(&mut self, given_out: HashMap<NodeId, i64>) {
+        self.given_out = given_out;
+    }
+
+    /// One look at everything. Cut-offs come first, and never wait for the store. The first load is not this one's: what was acknowledged before must
+    /// be in the store by then, or limits that it crossed would not hold.
     pub async fn look(&mut self) -> Result<(), StoreError> {
-        if !self.begun {
+        self.heed_calls().await;
+        self.pass_time().await;
+        self.render_again();
+        if self.seq.is_none() {
             return Ok(());
         }
-        self.cut_off_crossed().await;
-        self.pass_time().await;
         self.say_statuses().await?;
         self.reset_due().await?;
         if self.is_time_to_load().await? {
@@ -114,7 +129,6 @@ impl Catalogue {
 
     /// Loads what changed, or everything, at once.
     pub async fn reload(&mut self) -> Result<(), StoreError> {
-        self.begun = true;
         self.load().await?;
         self.pass_time().await;
         self.seat_dirty().await
@@ -130,7 +144,7 @@ impl Catalogue {
     }
 
     async fn is_time_to_load(&mut self) -> Result<bool, StoreError> {
-        let Some(known) = self.seq else { return Ok(true) };
+        let Some(known) = self.seq else { return Ok(false) };
         let (seq, now) = (self.store.catalog_seq().await?, self.clock.now());
         if seq == known {
             self.waiting = None;
@@ -147,12 +161,13 @@ impl Catalogue {
         let Some(known) = self.seq else {
             return self.load_all().await;
         };
+        let mark = self.ledger.mark();
         let delta = self.store.load_changes(known).await?;
         if delta.too_much {
             return self.load_all().await;
         }
         self.note_subscriptions(&delta.rows.subscriptions);
-        delta.quotas.iter().for_each(|quota| self.ledger.counted(*quota));
+        delta.quotas.iter().for_each(|quota| self.ledger.counted(*quota, mark));
         for row in &delta.gone {
             if let RowRef::Subscription(id) = row {
                 self.due.forget(*id);
@@ -171,6 +186,7 @@ impl Catalogue {
     }
 
     async fn load_all(&mut self) -> Result<(), StoreError> {
+        let mark = self.ledger.mark();
         let Fleet {
             catalog_seq,
             nodes,
@@ -178,7 +194,7 @@ impl Catalogue {
             catalog,
             quotas,
         } = self.store.load_fleet().await?;
-        quotas.iter().for_each(|quota| self.ledger.counted(*quota));
+        quotas.iter().for_each(|quota| self.ledger.counted(*quota, mark));
         self.note_subscriptions(&catalog.subscriptions);
         self.snapshot = Snapshot::new(catalog);
         self.dirty.extend(nodes.iter().map(|node| node.id));
@@ -193,7 +209,12 @@ impl Catalogue {
         let ids: HashSet<NodeId> = nodes.iter().map(|node| node.id).collect();
         self.records.retain(|id, _| ids.contains(id));
         self.dirty.retain(|id| ids.contains(id));
+        self.fallen.retain(|id| ids.contains(id));
+        let given_out = std::mem::take(&mut self.given_out);
         for record in nodes {
+            if let Some(given) = given_out.get(&record.id).filter(|given| **given > record.revision) {
+                self.provisional.insert(record.id, *given);
+            }
             if !self
                 .records
                 .get(&record.id)
@@ -244,7 +265,7 @@ impl Catalogue {
         while !left.is_empty() {
             let slice: BTreeSet<NodeId> = left.drain(..left.len().min(SLICE)).collect();
             self.seat(&slice, Why::Change).await?;
-            self.cut_off_crossed().await;
+            self.heed_calls().await;
         }
         if let Some((ids, keys)) = self.pending_keys.take() {
             self.sink.complete(&ids, keys);
@@ -252,11 +273,18 @@ impl Catalogue {
         Ok(())
     }
 
-    async fn cut_off_crossed(&mut self) {
+    /// Who crossed a limit ends; who turned out not to have crossed it comes back.
+    async fn heed_calls(&mut self) {
         while let Ok(subscription) = self.crossed.try_recv() {
-            if self.ledger.is_over(subscription) {
-                self.end(subscription, SubscriptionStatus::Limited).await;
-            }
+            self.reconsider(&[subscription]).await;
+        }
+    }
+
+    fn render_again(&mut self) {
+        let now = self.clock.now();
+        if !self.fallen.is_empty() && now >= self.render_again_at {
+            self.render_again_at = now.plus(RENDER_AGAIN_EVERY);
+            self.dirty.append(&mut self.fallen);
         }
     }
 
@@ -319,22 +347,19 @@ impl Catalogue {
         }
         let reset = self.store.reset_due(now).await?;
         self.resets_at = now;
-        self.was_reset(&reset);
+        for id in &reset {
+            let strategy = self.snapshot.subscription(*id).map(|row| row.reset_strategy);
+            self.was_reset(*id, strategy.and_then(|strategy| period_start(strategy, now)));
+        }
         if !reset.is_empty() {
             tracing::info!(subscriptions = reset.len(), "new periods began");
         }
         Ok(())
     }
 
-    /// New periods began for these: the store counts from 0, and a row that was not limited says nothing of it.
-    pub fn was_reset(&self, subscriptions: &[SubscriptionId]) {
-        for subscription in subscriptions {
-            self.ledger.counted(Quota {
-                subscription: *subscription,
-                period_bytes: 0,
-                period_started_at: None,
-            });
-        }
+    /// A new period began: the store counts from 0, and a row that was not limited says nothing of it.
+    pub fn was_reset(&self, subscription: SubscriptionId, at: Option<Time>) {
+        self.ledger.began(subscription, at);
     }
 
     fn by_core(&self) -> Change {

@@ -1,14 +1,18 @@
 //! What every subscription has used of its limit, in memory: what the store has counted, and what was acknowledged since. A subscription that
-//! crosses its limit is called out once, at the report that crosses it.
+//! crosses its limit is called out once, at the report that crosses it; one that turns out not to have crossed it (a report was a repeat, a period
+//! began) is called out again.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use tokio::sync::mpsc;
 
-use crate::model::{SubscriptionId, quota::Quota};
+use crate::model::{SubscriptionId, Time, quota::Quota};
 
 /// Reports of many nodes count at the same time: each shard has its own lock, held for one addition.
 const SHARDS: usize = 32;
@@ -21,13 +25,23 @@ pub const CROSSED_MAX: usize = 4_096;
 pub struct Ledger {
     shards: [Mutex<HashMap<SubscriptionId, Account>>; SHARDS],
     crossed: mpsc::Sender<SubscriptionId>,
+    /// How often the store took something over.
+    takings: AtomicU64,
 }
+
+/// A moment: what the store took over since may be missing in what is read from it now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark(u64);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
     limit: Option<i64>,
     /// What the store has counted since the period began.
     counted: i64,
+    /// When that period began.
+    period: Option<Time>,
+    /// The last taking-over that told what was counted.
+    taken_at: u64,
     /// What was acknowledged and is not in the store yet: as it was sent, and weighed by the nodes' multipliers.
     waiting: i64,
     waiting_weighed: i64,
@@ -42,6 +56,7 @@ impl Ledger {
             Self {
                 shards: std::array::from_fn(|_| Mutex::default()),
                 crossed,
+                takings: AtomicU64::new(0),
             },
             calls,
         )
@@ -57,20 +72,50 @@ impl Ledger {
 
     /// The store has taken over so many bytes that were counted here, and has now counted so much in the period, where that is known. In one step: else
     /// bytes would count twice, or not at all, for a moment.
-    pub fn taken_over(&self, subscription: SubscriptionId, bytes: i64, counted: Option<i64>) {
-        self.if_known(subscription, |account| {
+    pub fn taken_over(&self, subscription: SubscriptionId, bytes: i64, counted: Option<Quota>) {
+        let taken_at = self.takings.fetch_add(1, SeqCst) + 1;
+        let take = |account: &mut Account| {
             // A multiplier may have changed meanwhile: the weight goes in proportion, and with the last byte it is gone.
             let left = account.waiting.saturating_sub(bytes).max(0);
             let share = i128::from(account.waiting_weighed) * i128::from(left) / i128::from(account.waiting.max(1));
             account.waiting_weighed = i64::try_from(share).unwrap_or(i64::MAX);
             account.waiting = left;
-            account.counted = counted.unwrap_or(account.counted);
+            // An answer that was on its way while a new period began says nothing of that one.
+            if let Some(quota) = counted.filter(|quota| quota.period_started_at >= account.period) {
+                (account.counted, account.period) = (quota.period_bytes, quota.period_started_at);
+                account.taken_at = taken_at;
+            }
+        };
+        match counted {
+            // Only subscriptions that are there are counted.
+            Some(_) => self.with(subscription, take),
+            None => self.if_known(subscription, take),
+        }
+    }
+
+    /// To be taken before the store is asked what it has counted.
+    pub fn mark(&self) -> Mark {
+        Mark(self.takings.load(SeqCst))
+    }
+
+    /// What the store has counted, as it was read after the mark. What it took over meanwhile may or may not be in it: the later of both counts.
+    pub fn counted(&self, quota: Quota, mark: Mark) {
+        self.with(quota.subscription, |account| {
+            let told = (quota.period_started_at, quota.period_bytes);
+            if account.taken_at <= mark.0 || told > (account.period, account.counted) {
+                (account.period, account.counted) = told;
+            }
         });
     }
 
-    /// What the store has counted.
-    pub fn counted(&self, quota: Quota) {
-        self.with(quota.subscription, |account| account.counted = quota.period_bytes);
+    /// A new period began: it is counted from 0, unless that was known before.
+    pub fn began(&self, subscription: SubscriptionId, at: Option<Time>) {
+        self.if_known(subscription, |account| {
+            if at.is_none() || account.period < at {
+                account.counted = 0;
+                account.period = at.or(account.period);
+            }
+        });
     }
 
     /// The limit of a subscription.
@@ -104,10 +149,9 @@ impl Ledger {
 
     fn judge(&self, subscription: SubscriptionId, account: &mut Account, change: impl FnOnce(&mut Account)) {
         change(account);
-        if !account.is_over() {
-            account.called_out = false;
-        } else if !account.called_out {
-            account.called_out = self.crossed.try_send(subscription).is_ok();
+        let over = account.is_over();
+        if over != account.called_out && self.crossed.try_send(subscription).is_ok() {
+            account.called_out = over;
         }
     }
 
@@ -161,10 +205,11 @@ mod tests {
         ledger.count(ID, 50, 1.0);
         assert_eq!(calls.try_recv(), Ok(ID));
         assert!(calls.try_recv().is_err() && ledger.is_over(ID));
-        ledger.taken_over(ID, 150, Some(150));
+        ledger.taken_over(ID, 150, Some(quota(150)));
         assert!(calls.try_recv().is_err() && ledger.is_over(ID));
-        ledger.counted(quota(0));
+        ledger.counted(quota(0), ledger.mark());
         assert!(!ledger.is_over(ID));
+        assert_eq!(calls.try_recv(), Ok(ID), "it may be used again");
         ledger.count(ID, 100, 1.0);
         assert_eq!(calls.try_recv(), Ok(ID));
     }
@@ -177,17 +222,49 @@ mod tests {
         assert!(!ledger.is_over(ID));
         ledger.count(ID, 40, 2.0);
         assert_eq!(calls.try_recv(), Ok(ID));
-        ledger.taken_over(ID, 100, Some(90));
+        ledger.taken_over(ID, 100, Some(quota(90)));
         assert!(!ledger.is_over(ID));
     }
 
     #[test]
     fn a_limit_that_is_lowered_below_what_was_used_is_crossed() {
         let (ledger, mut calls) = Ledger::new();
-        ledger.counted(quota(500));
+        ledger.counted(quota(500), ledger.mark());
         ledger.set_limit(ID, None);
         assert!(calls.try_recv().is_err());
         ledger.set_limit(ID, Some(400));
         assert_eq!(calls.try_recv(), Ok(ID));
+    }
+
+    #[test]
+    fn an_answer_from_before_a_reset_is_not_believed() {
+        let (ledger, _calls) = Ledger::new();
+        ledger.set_limit(ID, Some(100));
+        let at = |seconds| Some(Time::from_millis(seconds * 1000));
+        let told = |period_bytes, period_started_at| Quota {
+            period_started_at,
+            ..quota(period_bytes)
+        };
+        ledger.count(ID, 100, 1.0);
+        ledger.began(ID, at(5));
+        ledger.taken_over(ID, 100, Some(told(100, at(1))));
+        assert!(!ledger.is_over(ID));
+        ledger.count(ID, 100, 1.0);
+        ledger.taken_over(ID, 100, Some(told(100, at(9))));
+        ledger.began(ID, at(9));
+        assert!(ledger.is_over(ID), "that period was known");
+    }
+
+    #[test]
+    fn what_was_taken_over_while_the_store_was_read_is_not_forgotten() {
+        let (ledger, _calls) = Ledger::new();
+        ledger.set_limit(ID, Some(100));
+        ledger.count(ID, 100, 1.0);
+        let mark = ledger.mark();
+        ledger.taken_over(ID, 100, Some(quota(100)));
+        ledger.counted(quota(0), mark);
+        assert!(ledger.is_over(ID));
+        ledger.counted(quota(0), ledger.mark());
+        assert!(!ledger.is_over(ID));
     }
 }

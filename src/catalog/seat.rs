@@ -66,13 +66,14 @@ impl Catalogue {
         }
     }
 
-    fn candidate(&self, node: NodeId, why: Why) -> Option<Candidate> {
+    fn candidate(&mut self, node: NodeId, why: Why) -> Option<Candidate> {
         let record = self.records.get(&node)?.clone();
         let now = self.clock.now();
         let rendered = catch_unwind(AssertUnwindSafe(|| (self.renderer)(&record, &self.snapshot, now)));
         if let Ok(rendered) = rendered {
             return Some(Candidate { record, rendered });
         }
+        self.fallen.insert(node);
         metrics::counter!("core_render_failures_total").increment(1);
         tracing::error!(node = %node, "a config can't be rendered: the node keeps the last good one");
         let Why::CutOff(subscription) = why else { return None };
