@@ -14,5 +14,5 @@ mod register;
 mod restart;
 mod revival;
 mod stop;
-mod store;
+pub mod store;
 mod sums;

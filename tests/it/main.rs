@@ -5,5 +5,6 @@ mod faults;
 mod harness;
 mod journal;
 mod node_js;
+mod quota;
 mod store;
 mod xray;
