@@ -9,7 +9,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{connection::Line, fault::Fault};
-use crate::store::StoreError;
+use crate::{clock::Stopwatch, store::StoreError};
 
 /// Calls that may wait for a worker; whoever comes later waits to get in.
 const QUEUE: usize = 64;
@@ -79,10 +79,9 @@ impl Worker {
 }
 
 fn measured<T>(name: &'static str, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    #[expect(clippy::disallowed_methods, reason = "how long a call takes, not what time it is")]
-    let begun = std::time::Instant::now();
+    let watch = Stopwatch::start();
     let result = work();
-    metrics::histogram!("core_store_seconds", "call" => name).record(begun.elapsed().as_secs_f64());
+    metrics::histogram!("core_store_seconds", "call" => name).record(watch.elapsed().as_secs_f64());
     if let Err(error) = &result {
         let kind = match error {
             StoreError::Away(_) => "away",
