@@ -1,6 +1,6 @@
 //! Changes that are tried on the catalogue in memory, and taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::{
     LsId, ProtocolId,
@@ -10,22 +10,19 @@ use crate::model::{
 
 use super::snapshot::Snapshot;
 
-/// Who is on an inbound, each with its place.
-type Members = BTreeMap<LsId, Option<i64>>;
-
 /// What an overlay replaced.
 #[derive(Debug, Default)]
 pub struct Undo {
     rows: Catalog,
     gone: Vec<RowRef>,
-    memberships: Vec<ProtocolId>,
+    memberships: BTreeSet<ProtocolId>,
 }
 
 impl Snapshot {
     /// Puts changes over what is there.
     pub fn overlay(&mut self, changes: &[CatalogChange]) -> Undo {
         let (mut undo, mut rows, mut gone) = (Undo::default(), Catalog::default(), Vec::new());
-        let mut joined: BTreeMap<ProtocolId, Members> = BTreeMap::new();
+        let mut joined: BTreeMap<ProtocolId, Vec<LsId>> = BTreeMap::new();
         for change in changes {
             match change {
                 CatalogChange::Put { row, .. } => {
@@ -39,46 +36,40 @@ impl Snapshot {
                     self.row(*row).into_iter().for_each(|there| push(&mut undo.rows, there));
                     gone.push(*row);
                 }
-                CatalogChange::Join { protocol, links } => {
-                    let members = joined.entry(*protocol).or_insert_with(|| {
-                        let there = self.members_of(*protocol);
-                        undo.rows.node_protocol_links.extend(there.iter().copied());
-                        there.into_iter().map(|member| (member.ls_id, member.slot)).collect()
-                    });
-                    join(members, links);
-                }
+                CatalogChange::Join { protocol, links } => joined.entry(*protocol).or_default().extend(links),
                 CatalogChange::Leave { .. } => {}
             }
         }
-        let memberships: Vec<ProtocolId> = joined.keys().copied().collect();
-        for (protocol, members) in joined {
-            let member = |(ls, slot)| NodeProtocolLink {
-                proto_id: protocol,
-                ls_id: ls,
-                slot,
-            };
-            rows.node_protocol_links.extend(members.into_iter().map(member));
+        for (protocol, links) in joined {
+            let there = self.members_of(protocol);
+            rows.node_protocol_links.extend(with_members(protocol, &there, links));
+            undo.rows.node_protocol_links.extend(there);
+            undo.memberships.insert(protocol);
         }
+        let memberships: Vec<ProtocolId> = undo.memberships.iter().copied().collect();
         self.apply(rows, &gone, &memberships);
-        undo.memberships = memberships;
         undo
     }
 
     /// Takes an overlay back.
     pub fn restore(&mut self, undo: Undo) {
-        self.apply(undo.rows, &undo.gone, &undo.memberships);
+        let memberships: Vec<ProtocolId> = undo.memberships.into_iter().collect();
+        self.apply(undo.rows, &undo.gone, &memberships);
     }
 }
 
-/// A place that nobody has stands for the one that the store will give.
-fn join(members: &mut Members, links: &[LsId]) {
-    let mut next = members.values().flatten().max().unwrap_or(&1) + 1;
-    for ls in links {
-        members.entry(*ls).or_insert_with(|| {
-            next += 1;
-            Some(next - 1)
-        });
-    }
+/// The members of an inbound when these have joined.
+fn with_members(protocol: ProtocolId, there: &[NodeProtocolLink], links: Vec<LsId>) -> Vec<NodeProtocolLink> {
+    // A place that is free in no network of anybody stands for the one that the store will give.
+    let next = there.iter().filter_map(|member| member.slot).max().unwrap_or(1) + 1;
+    let known: HashSet<LsId> = there.iter().map(|member| member.ls_id).collect();
+    let fresh = links.into_iter().filter(|ls| !known.contains(ls));
+    let fresh = fresh.zip(next..).map(|(ls_id, slot)| NodeProtocolLink {
+        proto_id: protocol,
+        ls_id,
+        slot: Some(slot),
+    });
+    there.iter().copied().chain(fresh).collect()
 }
 
 fn push(rows: &mut Catalog, row: CatalogRow) {
