@@ -52,6 +52,11 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_str(body);
     let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
+        // A choice that is no text is a syntax error to serde_json, though the body is JSON.
+        let is_json = || serde_json::from_str::<de::IgnoredAny>(body).is_ok();
+        if error.inner().is_syntax() && is_json() {
+            return ApiError::bad_request(format!("{path} must be a string"));
+        }
         ApiError::bad_request(wording(&path, error.inner()))
     })?;
     reader
