@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::json;
 
 use super::{
@@ -101,10 +101,16 @@ impl List<'_> {
             None
         };
         self.check(before.as_ref(), &row)?;
-        let writer = self.writer(before.is_none());
+        let deleted = if before.is_none() {
+            self.deleted_alike(&row)?
+        } else {
+            None
+        };
+        deleted.into_iter().for_each(|id| set_id(&mut row, id));
+        let writer = self.writer(before.is_none() && deleted.is_none());
         write(&writer, &row)?;
         if before.is_none() {
-            let id = self.transaction.last_insert_rowid();
+            let id = deleted.unwrap_or_else(|| self.transaction.last_insert_rowid());
             writer.check_id(id)?;
             set_id(&mut row, id);
             if sent.id() < 0 && self.new_ids.insert(sent, id).is_some() {
@@ -203,6 +209,18 @@ impl List<'_> {
             }
             Some(there) => Ok(there),
         }
+    }
+
+    /// The deleted outbound of the same tag: reports name outbounds by their tags, so whoever has the tag again has its counters again.
+    fn deleted_alike(&self, row: &CatalogRow) -> Result<Option<i64>, Fault> {
+        let CatalogRow::Outbound(row) = row else {
+            return Ok(None);
+        };
+        Ok(self
+            .transaction
+            .prepare_cached("SELECT id FROM node_outbounds WHERE node_id = ?1 AND tag = ?2 AND deleted_at IS NOT NULL")?
+            .query_row(params![row.node_id, row.tag], |row| row.get(0))
+            .optional()?)
     }
 
     /// What no row may become, besides what the writer checks.
