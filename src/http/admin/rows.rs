@@ -9,15 +9,20 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    admin::AdminError,
     http::{body, error::ApiError},
     model::{
         LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, UserId,
         catalog_change::{CatalogRow, RowRef, RowTag, RowsOf, StoredRow},
         secrets::Role,
     },
+    store::Change,
 };
 
 use super::{Answer, Door, mask, page, path_id};
+
+/// How often a change without `If-Match` is tried on a row that others change too.
+const PATCH_TRIES: usize = 10;
 
 /// Which rows a path is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,8 +126,8 @@ impl Kind {
 
     /// Reads the fields of a new row under this owner, with this id. Fields that are null are absent.
     pub(super) fn new_row(self, mut fields: Map<String, Value>, id: i64, owner: i64) -> Result<CatalogRow, ApiError> {
-        fields.retain(|_, value| !value.is_null());
         self.no_fixed_fields(&fields)?;
+        let absent = nulls(&mut fields);
         if self == Self::SubscriptionLinks {
             fields
                 .entry("uuid")
@@ -132,7 +137,22 @@ impl Kind {
         if let Some((_, field)) = self.owner() {
             fields.insert(field.to_owned(), owner.into());
         }
-        self.decode(fields)
+        let row = self.decode(fields)?;
+        are_fields(&absent, &row)?;
+        Ok(row)
+    }
+
+    /// The row with these fields changed: null is the default of a field.
+    fn changed_row(self, there: &CatalogRow, mut fields: Map<String, Value>) -> Result<CatalogRow, ApiError> {
+        let mut whole = there.to_json().as_object().cloned().unwrap_or_default();
+        let absent = nulls(&mut fields);
+        are_fields(&absent, there)?;
+        whole.retain(|field, _| !absent.contains(field));
+        whole.extend(fields);
+        if self == Self::SubscriptionLinks && absent.iter().any(|field| field == "uuid") {
+            whole.insert("uuid".to_owned(), uuid::Uuid::new_v4().to_string().into());
+        }
+        self.decode(whole)
     }
 
     /// Whose a row is, and what it is called, is in the path; deletion is a method.
@@ -185,19 +205,52 @@ pub async fn patch(kind: Kind, door: Data<Door>, request: HttpRequest, payload: 
     let there = find(kind, &door, &request).await?;
     let fields: Map<String, Value> = body::json(&request, payload).await?;
     kind.no_fixed_fields(&fields)?;
-    let mut whole = there.row.to_json().as_object().cloned().unwrap_or_default();
-    for (field, value) in fields {
-        if value.is_null() {
-            drop(whole.remove(&field));
-        } else {
-            drop(whole.insert(field, value));
-        }
-    }
     let expected = if_match(&request, &there.row);
-    let row = door.desk.put_row(kind.decode(whole)?, expected, &by).await?;
+    let row = match expected {
+        Some(_) => {
+            let changed = kind.changed_row(&there.row, fields)?;
+            door.desk.put_row(changed, expected, &by).await?
+        }
+        None => patch_whatever_it_says(kind, &door, there, fields, &by).await?,
+    };
     Ok(HttpResponse::Ok()
         .insert_header((header::ETAG, etag(&row.row)))
         .json(shown(&row, Role::Admin)))
+}
+
+/// Two callers who change different fields at a time must both be heard: a row that changed since it was read is read again.
+async fn patch_whatever_it_says(
+    kind: Kind,
+    door: &Door,
+    mut there: StoredRow,
+    fields: Map<String, Value>,
+    by: &Change,
+) -> Result<StoredRow, ApiError> {
+    for _ in 0..PATCH_TRIES {
+        let changed = kind.changed_row(&there.row, fields.clone())?;
+        match door.desk.put_row(changed, Some(there.row.tag()), by).await {
+            Err(AdminError::Stale) => there = door.desk.row(there.row.reference()).await?,
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(AdminError::Stale.into())
+}
+
+/// Takes out the fields that are null; gives their names.
+fn nulls(fields: &mut Map<String, Value>) -> Vec<String> {
+    let absent = fields.iter().filter(|(_, value)| value.is_null());
+    let absent: Vec<String> = absent.map(|(field, _)| field.clone()).collect();
+    fields.retain(|_, value| !value.is_null());
+    absent
+}
+
+/// Whether the row has these fields: a misspelt one must not pass because it is null.
+fn are_fields(names: &[String], row: &CatalogRow) -> Result<(), ApiError> {
+    let known = row.to_json();
+    match names.iter().find(|name| known.get(name.as_str()).is_none()) {
+        Some(name) => Err(ApiError::bad_request(format!("{name} is not a field"))),
+        None => Ok(()),
+    }
 }
 
 /// `DELETE` of one row.
@@ -233,7 +286,7 @@ async fn find(kind: Kind, door: &Door, request: &HttpRequest) -> Result<StoredRo
     let what = kind.row(0).what();
     let row = door.desk.row(kind.row(path_id(request, "id", what)?)).await?;
     if let (Some((_, field)), Some(parent)) = (kind.owner(), request.match_info().get("parent"))
-        && row.row.to_json()[field] != parent
+        && parent.parse::<i64>().ok() != row.row.to_json()[field].as_i64()
     {
         return Err(ApiError::missing(what));
     }
@@ -264,9 +317,10 @@ fn if_match(request: &HttpRequest, there: &CatalogRow) -> Option<RowTag> {
         .to_str()
         .unwrap_or_default()
         .trim();
+    let etag = etag(there);
     match text {
         "*" => None,
-        text if text == etag(there) => Some(there.tag()),
+        text if text.split(',').any(|one| one.trim() == etag) => Some(there.tag()),
         _ => Some(RowTag([0; 32])),
     }
 }
