@@ -44,6 +44,14 @@ pub enum AdminError {
     /// A value can't be used; the text names its field.
     #[error("{0}")]
     Invalid(String),
+    /// One of several changes can't be made; the text names its field.
+    #[error("changes[{at}].{message}")]
+    InBatch {
+        /// Which.
+        at: usize,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Somebody else changed it meanwhile.
     #[error("it was changed meanwhile: read it again")]
     Stale,

@@ -1,7 +1,10 @@
 //! Rows of the catalogue: users, subscriptions, links, inbounds, outbounds, rules, balancers.
 
 use crate::{
-    catalog::actor::{Try, WasReset},
+    catalog::{
+        actor::{Try, WasReset},
+        trial::Objection,
+    },
     model::{
         LsId, ProtocolId, SubscriptionId, UserId,
         catalog::Subscription,
@@ -72,21 +75,31 @@ impl Desk {
                 "the request makes more than {CHANGES_MAX} changes"
             )));
         }
-        changes.iter().try_for_each(plausible)?;
-        let checked = self.catalog.send(Try(changes.clone())).await;
-        let problem = checked.map_err(|_| StoreError::Broken("the catalogue's actor is gone".to_owned()))??;
-        if let Some(problem) = problem {
-            return Err(AdminError::Invalid(problem));
-        }
         let single = changes.len() == 1;
+        // The caller of one change knows nothing of a list.
+        let wrong = |at: Option<usize>, message: String| match at {
+            Some(at) if !single => AdminError::InBatch { at, message },
+            _ => AdminError::Invalid(message),
+        };
+        for (at, change) in changes.iter().enumerate() {
+            plausible(change).map_err(|error| wrong(Some(at), error.to_string()))?;
+        }
+        let checked = self.catalog.send(Try(changes.clone())).await;
+        let objection = checked.map_err(|_| StoreError::Broken("the catalogue's actor is gone".to_owned()))??;
+        if let Some(Objection { at, message }) = objection {
+            return Err(wrong(at, message));
+        }
+        let protocols: Vec<Option<RowRef>> = changes.iter().map(joined).collect();
         match self.store.change_catalog(changes, by).await {
             Ok(CatalogOutcome::Done(rows)) => Ok(rows),
-            Ok(CatalogOutcome::Missing(row)) => Err(AdminError::Missing(row.what())),
+            Ok(CatalogOutcome::Missing(row)) => match protocols.iter().position(|it| *it == Some(row)) {
+                Some(at) if !single => Err(wrong(Some(at), format!("{} is no {}", row.id(), row.what()))),
+                _ => Err(AdminError::Missing(row.what())),
+            },
             Ok(CatalogOutcome::Stale(_)) => Err(AdminError::Stale),
-            // The caller of one change knows nothing of a list.
-            Err(StoreError::Refused { field, message }) if single => {
-                let field = field.strip_prefix("changes[0].").unwrap_or(&field);
-                Err(AdminError::Invalid(format!("{field} {message}")))
+            Err(StoreError::Refused { field, message }) => {
+                let (at, field) = in_list(&field);
+                Err(wrong(at, format!("{field} {message}")))
             }
             Err(error) => Err(error.into()),
         }
@@ -107,6 +120,23 @@ impl Desk {
         self.row(RowRef::User(user)).await?;
         Ok(self.store.usage(user, span).await?)
     }
+}
+
+/// The inbound that credentials join.
+fn joined(change: &CatalogChange) -> Option<RowRef> {
+    match change {
+        CatalogChange::Join { protocol, .. } => Some(RowRef::Protocol(*protocol)),
+        _ => None,
+    }
+}
+
+/// `changes[3].name` in its parts.
+fn in_list(field: &str) -> (Option<usize>, &str) {
+    let parts = field
+        .strip_prefix("changes[")
+        .and_then(|rest| rest.split_once("]."))
+        .and_then(|(at, field)| Some((at.parse().ok()?, field)));
+    parts.map_or((None, field), |(at, field)| (Some(at), field))
 }
 
 /// Values that no row may have, whatever else is in the catalogue.

@@ -11,7 +11,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::follow::Catalogue;
+use super::{follow::Catalogue, trial::Objection};
 
 /// How often it looks: one number from the store, and a channel. A cut-off waits at most so long for its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -125,16 +125,17 @@ impl Handler<Welcome> for CatalogActor {
 
 /// Asks whether these changes would leave something out of a config, and what. Nothing is changed.
 #[derive(Message)]
-#[rtype(result = "Result<Option<String>, StoreError>")]
+#[rtype(result = "Result<Option<Objection>, StoreError>")]
 pub struct Try(pub Vec<CatalogChange>);
 
 impl Handler<Try> for CatalogActor {
-    type Result = AtomicResponse<Self, Result<Option<String>, StoreError>>;
+    type Result = AtomicResponse<Self, Result<Option<Objection>, StoreError>>;
 
     fn handle(&mut self, Try(changes): Try, _: &mut Self::Context) -> Self::Result {
         self.alone(|mut catalogue| async move {
-            let problem = catalogue.try_changes(&changes);
-            (catalogue, Ok(problem))
+            let outcome = catalogue.catch_up(&changes).await;
+            let outcome = outcome.map(|()| catalogue.try_changes(&changes));
+            (catalogue, outcome)
         })
     }
 }

@@ -278,7 +278,7 @@ pub fn addresses(client: &Client, row: &NodeProtocol) -> Option<Vec<String>> {
 }
 
 /// What VLESS tells a client by: it ignores the bytes 6 and 7 of an id.
-fn distinct(uuid: Uuid) -> [u8; 16] {
+pub fn distinct(uuid: Uuid) -> [u8; 16] {
     let mut bytes = uuid.into_bytes();
     bytes[6] = 0;
     bytes[7] = 0;

@@ -13,7 +13,7 @@ use crate::{
     model::{
         NodeId, SubscriptionId, Time,
         catalog::{Subscription, SubscriptionStatus},
-        catalog_change::RowRef,
+        catalog_change::{CatalogChange, RowRef},
         node::{NodeKey, NodeRecord},
         quota::{StatusChange, period_start},
     },
@@ -132,6 +132,22 @@ impl Catalogue {
         self.load().await?;
         self.pass_time().await;
         self.seat_dirty().await
+    }
+
+    /// Loads what is in the store before these changes are tried, if they could clash with it.
+    pub(super) async fn catch_up(&mut self, changes: &[CatalogChange]) -> Result<(), StoreError> {
+        let of_people = |change: &CatalogChange| {
+            let row = match change {
+                CatalogChange::Put { row, .. } => row.reference(),
+                CatalogChange::Delete { row, .. } => *row,
+                CatalogChange::Join { .. } | CatalogChange::Leave { .. } => return false,
+            };
+            matches!(row, RowRef::User(_) | RowRef::Subscription(_) | RowRef::Link(_))
+        };
+        if changes.iter().all(of_people) || self.seq == Some(self.store.catalog_seq().await?) {
+            return Ok(());
+        }
+        self.load().await
     }
 
     /// A node that just registered.

@@ -2,21 +2,30 @@
 //! of problems later.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use crate::model::{
-    NodeId,
+    LsId, NodeId,
     catalog_change::{CatalogChange, CatalogRow, RowRef},
     node_config::ConfigProblem,
 };
 
-use super::follow::Catalogue;
+use super::{check::distinct, follow::Catalogue};
+
+/// Why a change is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection {
+    /// Which change, where it is one.
+    pub at: Option<usize>,
+    /// What is wrong; it begins with the field.
+    pub message: String,
+}
 
 impl Catalogue {
     /// Makes the changes, looks at what they do to the nodes that they touch, and takes them back. The first new problem is given.
-    pub(super) fn try_changes(&mut self, changes: &[CatalogChange]) -> Option<String> {
+    pub(super) fn try_changes(&mut self, changes: &[CatalogChange]) -> Option<Objection> {
         let nodes = self.touched(changes);
         if nodes.is_empty() {
             return None;
@@ -25,22 +34,43 @@ impl Catalogue {
         let undo = self.snapshot.overlay(changes);
         let after = self.problems(&nodes);
         self.snapshot.restore(undo);
-        let own: BTreeSet<(&str, i64)> = changes.iter().filter_map(own_row).collect();
+        let own: HashMap<(&str, i64), usize> = changes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, change)| Some((own_row(change)?, at)))
+            .collect();
         let new = |problem: &&ConfigProblem| !before.contains(problem);
-        after
+        let worst = after
             .iter()
             .filter(new)
-            .min_by_key(|problem| !own.contains(&(problem.table, problem.id)))
-            .map(|problem| {
-                if own.contains(&(problem.table, problem.id)) || problem.table == "subscription_links" {
-                    problem.message.clone()
-                } else {
-                    format!(
-                        "{} (it would leave out row {} of {})",
-                        problem.message, problem.id, problem.table
-                    )
-                }
-            })
+            .min_by_key(|problem| !own.contains_key(&(problem.table, problem.id)))?;
+        let own = own.get(&(worst.table, worst.id)).copied();
+        let (at, message) = match own {
+            Some(at) => (Some(at), worst.message.clone()),
+            None if worst.table == "subscription_links" => (self.shares(worst.id, changes), worst.message.clone()),
+            None => {
+                let ConfigProblem { table, id, message } = worst;
+                (None, format!("{message} (it would leave out row {id} of {table})"))
+            }
+        };
+        Some(Objection { at, message })
+    }
+
+    /// The change that puts these credentials, or others that engines take for them.
+    fn shares(&self, id: i64, changes: &[CatalogChange]) -> Option<usize> {
+        let uuid_of = |row: CatalogRow| match row {
+            CatalogRow::SubscriptionLink(row) => Some(distinct(row.uuid)),
+            _ => None,
+        };
+        let there = self.snapshot.row(RowRef::SubscriptionLink(LsId(id))).and_then(uuid_of);
+        let puts = |at: &usize| match &changes[*at] {
+            CatalogChange::Put {
+                row: CatalogRow::SubscriptionLink(row),
+                ..
+            } => row.id.0 == id || Some(distinct(row.uuid)) == there,
+            _ => false,
+        };
+        (0..changes.len()).rev().find(puts)
     }
 
     /// Only what stands in a config by itself can be wrong there: rows of nodes, and who is on an inbound.

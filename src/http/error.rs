@@ -149,6 +149,7 @@ impl From<AdminError> for ApiError {
         match error {
             AdminError::Missing(what) => Self::missing(what),
             AdminError::Invalid(message) => Self::bad_request(message),
+            AdminError::InBatch { .. } => Self::bad_request(error.to_string()),
             AdminError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
             AdminError::NameTaken => Self::new(StatusCode::CONFLICT, error.to_string()),
             AdminError::Store(error) => error.into(),

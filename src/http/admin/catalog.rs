@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    admin::AdminError,
     http::{
         body::{self, Int, Object},
         error::ApiError,
@@ -75,16 +76,23 @@ struct BulkCredentialsDto {
 #[derive(Default)]
 struct Bulk {
     changes: Vec<CatalogChange>,
+    /// Where each change stands in the request.
+    paths: Vec<String>,
     last: i64,
 }
 
 impl Bulk {
+    fn add(&mut self, change: CatalogChange, path: String) {
+        self.changes.push(change);
+        self.paths.push(path);
+    }
+
     fn put(&mut self, kind: Kind, fields: Map<String, Value>, owner: i64, path: &str) -> Result<i64, ApiError> {
         self.last -= 1;
         let row = kind
             .new_row(fields, self.last, owner)
             .map_err(|error| error.within(path))?;
-        self.changes.push(CatalogChange::Put { row, if_match: None });
+        self.add(CatalogChange::Put { row, if_match: None }, path.to_owned());
         Ok(self.last)
     }
 
@@ -124,9 +132,12 @@ impl Bulk {
             own.insert("subscriptionId".to_owned(), (*id).into());
         }
         let id = self.put(Kind::SubscriptionLinks, own, link, path)?;
-        for Int(protocol) in dto.protocol_ids {
+        for (at, Int(protocol)) in dto.protocol_ids.into_iter().enumerate() {
             let (protocol, links) = (ProtocolId(protocol), vec![LsId(id)]);
-            self.changes.push(CatalogChange::Join { protocol, links });
+            self.add(
+                CatalogChange::Join { protocol, links },
+                format!("{path}.protocolIds[{at}]"),
+            );
         }
         Ok(())
     }
@@ -145,7 +156,15 @@ pub async fn bulk(door: Data<Door>, request: HttpRequest, payload: Payload) -> A
     for (at, Object(user)) in dto.users.into_iter().enumerate() {
         bulk.user(at, user)?;
     }
-    let rows = door.desk.change(bulk.changes, &by).await?;
+    let Bulk { changes, paths, .. } = bulk;
+    let made = door.desk.change(changes, &by).await;
+    let rows = made.map_err(|error| match error {
+        AdminError::InBatch { at, message } if paths[at].contains(".protocolIds[") => {
+            ApiError::bad_request(format!("{} {message}", paths[at]))
+        }
+        AdminError::InBatch { at, message } => ApiError::bad_request(message).within(&paths[at]),
+        error => error.into(),
+    })?;
     Ok(HttpResponse::Created().json(json!({"items": nested(&rows)})))
 }
 
@@ -191,7 +210,7 @@ struct MembersDto {
 pub async fn join(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let by = door.writer(&request).await?;
     let (protocol, links) = members(&request, payload).await?;
-    door.desk.join(protocol, links, &by).await?;
+    door.desk.join(protocol, links, &by).await.map_err(of_ids)?;
     Ok(ok())
 }
 
@@ -199,8 +218,19 @@ pub async fn join(door: Data<Door>, request: HttpRequest, payload: Payload) -> A
 pub async fn leave(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let by = door.writer(&request).await?;
     let (protocol, links) = members(&request, payload).await?;
-    door.desk.leave(protocol, links, &by).await?;
+    door.desk.leave(protocol, links, &by).await.map_err(of_ids)?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// What the store calls `links` is `ids` in the request.
+fn of_ids(error: AdminError) -> AdminError {
+    match error {
+        AdminError::Invalid(message) => AdminError::Invalid(match message.strip_prefix("links[") {
+            Some(rest) => format!("ids[{rest}"),
+            None => message,
+        }),
+        error => error,
+    }
 }
 
 async fn members(request: &HttpRequest, payload: Payload) -> Result<(ProtocolId, Vec<LsId>), ApiError> {
