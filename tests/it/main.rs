@@ -1,5 +1,6 @@
 //! Core against real parts: one binary, one subject a module.
 
+mod admin;
 mod contract;
 mod faults;
 mod harness;

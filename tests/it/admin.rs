@@ -1,0 +1,12 @@
+//! The admin API of the catalogue, over real sockets.
+
+mod bulk;
+mod collections;
+mod configs;
+mod engines;
+mod kinds;
+mod members;
+mod reads;
+mod refusals;
+mod tags;
+mod viewers;
