@@ -240,7 +240,7 @@ mod tests {
     fn an_answer_from_before_a_reset_is_not_believed() {
         let (ledger, _calls) = Ledger::new();
         ledger.set_limit(ID, Some(100));
-        let at = |seconds| Some(Time::from_millis(seconds * 1000));
+        let at = |seconds: i64| Some(Time::from_millis(seconds * 1000));
         let told = |period_bytes, period_started_at| Quota {
             period_started_at,
             ..quota(period_bytes)
