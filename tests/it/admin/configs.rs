@@ -79,7 +79,7 @@ async fn a_change_of_a_nodes_rows_is_one_revision_of_it() {
         "{config}"
     );
     let config = moves(&world, "an inbound less", async || {
-        delete(&admin, "/admin/protocols/13").await
+        delete(&admin, "/admin/protocols/13").await;
     })
     .await;
     assert!(!config.to_string().contains("front.example.test"), "{config}");

@@ -148,7 +148,7 @@ pub async fn items(admin: &Admin, path: &str, limit: usize) -> Vec<Value> {
         assert!(rows.len() <= limit);
         items.extend(rows.iter().cloned());
         match page["nextCursor"].as_str() {
-            Some(next) => cursor = next.to_owned(),
+            Some(next) => next.clone_into(&mut cursor),
             None => return items,
         }
     }

@@ -51,11 +51,10 @@ async fn unknown_and_fixed_fields_are_named() {
     world.end();
 }
 
-#[tokio::test]
-async fn wrong_types_and_values_are_named() {
-    let world = World::new().await;
-    let admin = world.admin();
-    for (path, fields) in [
+type Wrong = Vec<(&'static str, Vec<(&'static str, Value)>)>;
+
+fn wrong_of_people() -> Wrong {
+    vec![
         (
             "/admin/users/1",
             vec![
@@ -109,6 +108,11 @@ async fn wrong_types_and_values_are_named() {
                 ("enabled", json!("yes")),
             ],
         ),
+    ]
+}
+
+fn wrong_of_nodes() -> Wrong {
+    vec![
         (
             "/admin/protocols/11",
             vec![
@@ -147,7 +151,14 @@ async fn wrong_types_and_values_are_named() {
                 ("position", json!("x")),
             ],
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn wrong_types_and_values_are_named() {
+    let world = World::new().await;
+    let admin = world.admin();
+    for (path, fields) in wrong_of_people().into_iter().chain(wrong_of_nodes()) {
         let before = admin.get(path).await;
         for (field, value) in fields {
             let about = format!("{path} {field} {value}");
