@@ -5,6 +5,7 @@ pub mod body;
 pub mod error;
 pub mod measure;
 pub mod node;
+pub mod openapi;
 pub mod ops;
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
@@ -82,6 +83,7 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 fn admin_routes(routes: &mut web::ServiceConfig) {
     use admin::{catalog, codes, nodes, records, rows, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
+    routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
     routes
         .service(only("/users/{id}/usage").route(get().to(catalog::usage)))

@@ -1,0 +1,168 @@
+//! `GET /admin/openapi.json`: what the routes take and answer, for machines.
+
+pub mod routes;
+pub mod schemas;
+
+use actix_web::HttpResponse;
+use serde_json::{Map, Value, json};
+
+use routes::Route;
+
+/// Answers with [`document`].
+pub async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(document())
+}
+
+/// The document, OpenAPI 3.1.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for route in routes::all() {
+        let path = paths.entry(route.path.as_str()).or_insert_with(|| json!({}));
+        path[route.method] = operation(&route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Core",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The node routes are on HTTP_PORT, the admin routes and /metrics on ADMIN_PORT.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "securitySchemes": {
+                "nodeKey": {"type": "apiKey", "in": "header", "name": "x-node-auth-key"},
+                "adminToken": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "security": security(route),
+        "responses": responses(route),
+    });
+    let parameters = parameters(route);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if !route.body.is_empty() {
+        operation["requestBody"] = json!({"required": true, "content": content(&route.body)});
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route.path.split(|it: char| !it.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    std::iter::once(route.method).chain(words).collect::<Vec<_>>().join("_")
+}
+
+fn is_open(route: &Route) -> bool {
+    [
+        "/node/register",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/admin/openapi.json",
+    ]
+    .contains(&route.path.as_str())
+}
+
+fn security(route: &Route) -> Value {
+    match is_open(route) {
+        true => json!([]),
+        false if route.path.starts_with("/node/") => json!([{"nodeKey": []}]),
+        false => json!([{"adminToken": []}]),
+    }
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let names = route.path.split(['{', '}']).skip(1).step_by(2);
+    let in_path =
+        names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "integer"}}));
+    let in_query = route.query.iter().map(|name| {
+        let kind = if *name == "limit" { "integer" } else { "string" };
+        json!({"name": name, "in": "query", "schema": {"type": kind}})
+    });
+    let mut parameters: Vec<Value> = in_path.chain(in_query).collect();
+    if has_tag(route) {
+        parameters.push(json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}}));
+    }
+    parameters
+}
+
+/// Whether the change of a row can be made to depend on what the row says.
+fn has_tag(route: &Route) -> bool {
+    let untagged = ["registration-codes", "tokens", "keys"];
+    let is_row = route.path.ends_with('}') && !untagged.iter().any(|it| route.path.contains(it));
+    is_row && ["patch", "delete"].contains(&route.method)
+}
+
+fn responses(route: &Route) -> Value {
+    let mut good = json!({"description": "Done"});
+    if !route.answer.is_empty() {
+        good["content"] = content(&route.answer);
+    }
+    let mut responses = json!({ route.status: good });
+    let error = |status: &'static str| match status {
+        "400" => Some("A field is wrong: it is named"),
+        "401" => Some("The key, code or token is missing or not valid"),
+        "403" => Some("A viewer changes nothing"),
+        "404" => Some("There is no such thing"),
+        "412" => Some("It was changed meanwhile"),
+        "413" => Some("The body is too large"),
+        "415" => Some("The body is not JSON"),
+        "503" => Some("Not now: come back after Retry-After"),
+        _ => None,
+    };
+    for status in statuses(route) {
+        let description = error(status).unwrap_or("It failed");
+        responses[status] = json!({"description": description, "content": content("Error")});
+    }
+    if route.path == "/node/config/latest" {
+        responses["304"] = json!({"description": "The config is the one that If-None-Match names"});
+    }
+    if route.path == "/node/register" || route.path == "/admin/nodes/{id}" && route.method == "patch" {
+        responses["409"] = json!({"description": "The name is taken", "content": content("Error")});
+    }
+    responses
+}
+
+fn statuses(route: &Route) -> Vec<&'static str> {
+    if route.path == "/readyz" {
+        return Vec::new();
+    }
+    let (changes, has_id) = (route.method != "get", route.path.contains('{'));
+    let is_admin = route.path.starts_with("/admin/");
+    let is_secret = route.path.ends_with("/config");
+    [
+        ("400", !route.body.is_empty() || !route.query.is_empty()),
+        ("401", !is_open(route) || route.path == "/node/register"),
+        ("403", is_admin && (changes || is_secret)),
+        ("404", has_id),
+        ("412", has_tag(route)),
+        ("413", !route.body.is_empty()),
+        ("415", !route.body.is_empty()),
+        ("503", !is_open(route) || route.path == "/node/register"),
+    ]
+    .into_iter()
+    .filter_map(|(status, is_possible)| is_possible.then_some(status))
+    .collect()
+}
+
+/// A body of this shape; `[…]` is a page.
+fn content(shape: &str) -> Value {
+    let schema = match shape.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(row) => schemas::page_of(row),
+        None if shape == "object" => json!({"type": "object"}),
+        None => json!({"$ref": format!("#/components/schemas/{shape}")}),
+    };
+    json!({"application/json": {"schema": schema}})
+}
+
+#[cfg(test)]
+mod tests;
