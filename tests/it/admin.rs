@@ -6,6 +6,7 @@ mod configs;
 mod engines;
 mod kinds;
 mod members;
+mod openapi;
 mod reads;
 mod refusals;
 mod tags;
