@@ -66,7 +66,10 @@ fn known(stream: &Value) -> Result<(), String> {
     match fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         Some(key) if own.contains(&key.as_str()) => Err(format!("streamSettings.{key} is a column of its own")),
         Some(key) => Err(format!("streamSettings.{key} is not a setting of Xray")),
-        None => Ok(()),
+        None => match fields.iter().find(|(_, value)| !value.is_object() && !value.is_null()) {
+            Some((key, _)) => Err(format!("streamSettings.{key} must be an object")),
+            None => Ok(()),
+        },
     }
 }
 
