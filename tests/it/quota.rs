@@ -7,6 +7,7 @@ mod large;
 mod nodes;
 mod periods;
 mod render_fails;
+mod rendering;
 mod renewal;
 mod revisions;
 mod scene;

@@ -7,6 +7,7 @@ mod node_agent;
 mod catalogue;
 mod engine;
 mod node;
+mod samples;
 mod target;
 
 use std::sync::{

@@ -15,7 +15,7 @@ fn plan() -> Plan {
             let strategy = ["daily", "weekly", "monthly", "none"][usize::try_from(user).unwrap() - 1];
             json!({"trafficLimitBytes": 100, "resetStrategy": strategy})
         },
-        held: clock("2030-01-01T12:00:00Z"),
+        held: Some(clock("2030-01-01T12:00:00Z")),
         ..Plan::new(1, 4)
     }
 }

@@ -19,7 +19,7 @@ fn plan() -> Plan {
                 json!({})
             }
         },
-        held: clock(START),
+        held: Some(clock(START)),
         ..Plan::new(2, 2)
     }
 }

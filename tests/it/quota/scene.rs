@@ -243,6 +243,6 @@ impl Scene {
 }
 
 /// A clock that the test holds, at this moment.
-pub fn clock(at: &str) -> Option<Clock> {
-    Some(Clock::manual(Time::parse_rfc3339(at).unwrap()))
+pub fn clock(at: &str) -> Clock {
+    Clock::manual(Time::parse_rfc3339(at).unwrap())
 }
