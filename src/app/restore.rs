@@ -18,7 +18,7 @@ use crate::{
         node::{NodeStatus, StoredState, SyncStatus},
     },
     node::{Meter, registry::Nodes},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// How often a store that was away at the start is tried again.
@@ -143,7 +143,10 @@ pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>, flush:
     }
 }
 
-/// Whether the store has all that can be read of the journal.
+/// Whether the store has all that it takes of the journal: what it refuses for good must not keep the catalogue waiting.
 async fn flushed(flush: &Addr<FlushActor>) -> bool {
-    !matches!(flush.send(Drain).await, Err(_) | Ok(Err(FlushError::Store(_))))
+    !matches!(
+        flush.send(Drain).await,
+        Err(_) | Ok(Err(FlushError::Store(StoreError::Away(_))))
+    )
 }
