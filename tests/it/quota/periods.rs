@@ -58,7 +58,7 @@ async fn missed_periods_begin_once_at_the_start() {
     }
     scene.stop().await;
     scene.start().await;
-    scene.tick(Duration::from_secs(60));
+    scene.tick(Duration::from_mins(1));
     for user in 1..=3 {
         scene.node(1).report(&format!("third-{user}"), user, 40).await;
     }
