@@ -18,9 +18,6 @@ const LAYERS: &[&[&str]] = &[
     &["app"],
 ];
 
-/// `http::error` holds the table of all errors, so it alone of the doors names what is below its own callers.
-const ALLOWED_PEERS: &[(&str, &str)] = &[];
-
 /// Words that only some modules may say: a word, who may, and why.
 const RESERVED: &[(&str, &[&str], &str)] = &[
     (
@@ -70,9 +67,8 @@ fn imports_point_strictly_down() {
             continue;
         };
         for name in named_modules(&source.text) {
-            let peer_allowed = ALLOWED_PEERS.contains(&(source.module.as_str(), name.as_str()));
             let lower = layer.get(name.as_str()).is_some_and(|other| other < own);
-            if name != source.module && !lower && !peer_allowed {
+            if name != source.module && !lower {
                 wrong.push(format!("{} names crate::{name}", source.path));
             }
         }
@@ -126,16 +122,15 @@ fn files_and_functions_stay_small() {
             .any(|it| code.starts_with(it))
             {
                 begun = Some((at, indent));
-            } else if let Some((start, indent)) = begun.take_if(|(_, indent)| *line == format!("{indent}}}")) {
-                let _ = indent;
-                if at - start > 70 {
-                    wrong.push(format!(
-                        "{}:{} has a function of {} lines",
-                        source.path,
-                        start + 1,
-                        at - start
-                    ));
-                }
+            } else if let Some((start, _)) = begun.take_if(|(_, indent)| *line == format!("{indent}}}"))
+                && at - start > 70
+            {
+                wrong.push(format!(
+                    "{}:{} has a function of {} lines",
+                    source.path,
+                    start + 1,
+                    at - start
+                ));
             }
         }
     }

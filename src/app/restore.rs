@@ -13,7 +13,7 @@ use crate::{
     },
     journal::{Journal, ReadLimit},
     model::{
-        JournalId, NodeId, Position, Time,
+        JournalId, Position, Time,
         entry::{Entry, Payload},
         node::{NodeStatus, StoredState, SyncStatus},
     },
@@ -79,9 +79,9 @@ pub fn apply(journal: &Journal, nodes: &Nodes, meter: &dyn Meter, since: Since) 
 }
 
 fn apply_entry(nodes: &Nodes, meter: &dyn Meter, entry: &Entry) {
-    restore(nodes, entry.node, |state, _| seen(state, entry.received_at));
+    nodes.restore(entry.node, |state, _| seen(state, entry.received_at));
     match &entry.payload {
-        Payload::ConfigApplied { revision } => restore(nodes, entry.node, |state, desired| StoredState {
+        Payload::ConfigApplied { revision } => nodes.restore(entry.node, |state, desired| StoredState {
             applied_revision: *revision,
             sync_status: if *revision == desired {
                 SyncStatus::Synced
@@ -91,7 +91,7 @@ fn apply_entry(nodes: &Nodes, meter: &dyn Meter, entry: &Entry) {
             ..state
         }),
         Payload::NodeError(_) => {
-            restore(nodes, entry.node, |state, _| StoredState {
+            nodes.restore(entry.node, |state, _| StoredState {
                 sync_status: SyncStatus::Failed,
                 ..state
             });
@@ -120,10 +120,6 @@ fn seen(state: StoredState, at: Time) -> StoredState {
         },
         ..state
     }
-}
-
-fn restore(nodes: &Nodes, node: NodeId, change: impl FnOnce(StoredState, i64) -> StoredState) {
-    nodes.restore(node, change);
 }
 
 /// Tries until the store is there; then the catalogue follows it as ever. What was acknowledged comes first: what it says of quotas must be in what

@@ -1,6 +1,9 @@
 //! The catalogue in memory, sorted so that one node's part is found at once, and so that a changed row leads to the nodes that it touches.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::Hash,
+};
 
 use crate::model::{
     LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, Time, UserId,
@@ -343,41 +346,26 @@ impl Snapshot {
                 }
             }
             RowRef::Protocol(id) => {
-                let node = self
-                    .ways
-                    .node_of_protocol
-                    .remove(&id)
-                    .and_then(|node| self.protocols.get_mut(&node));
-                node.map(|rows| rows.remove(&id));
+                take_out(&mut self.ways.node_of_protocol, &mut self.protocols, id);
                 for ls in self.members.remove(&id).into_iter().flatten().map(|(ls, _)| ls) {
                     self.ways.protocols_of_credentials.entry(ls).or_default().remove(&id);
                 }
             }
-            RowRef::Outbound(id) => {
-                let node = self
-                    .ways
-                    .node_of_outbound
-                    .remove(&id)
-                    .and_then(|node| self.outbounds.get_mut(&node));
-                node.map(|rows| rows.remove(&id));
-            }
-            RowRef::Rule(id) => {
-                let node = self
-                    .ways
-                    .node_of_rule
-                    .remove(&id)
-                    .and_then(|node| self.rules.get_mut(&node));
-                node.map(|rows| rows.remove(&id));
-            }
-            RowRef::Balancer(id) => {
-                let node = self
-                    .ways
-                    .node_of_balancer
-                    .remove(&id)
-                    .and_then(|node| self.balancers.get_mut(&node));
-                node.map(|rows| rows.remove(&id));
-            }
+            RowRef::Outbound(id) => take_out(&mut self.ways.node_of_outbound, &mut self.outbounds, id),
+            RowRef::Rule(id) => take_out(&mut self.ways.node_of_rule, &mut self.rules, id),
+            RowRef::Balancer(id) => take_out(&mut self.ways.node_of_balancer, &mut self.balancers, id),
         }
+    }
+}
+
+/// Takes a row out of its node's, and the way to it.
+fn take_out<Id: Copy + Eq + Hash + Ord, Row>(
+    ways: &mut HashMap<Id, NodeId>,
+    rows: &mut HashMap<NodeId, BTreeMap<Id, Row>>,
+    id: Id,
+) {
+    if let Some(of_node) = ways.remove(&id).and_then(|node| rows.get_mut(&node)) {
+        of_node.remove(&id);
     }
 }
 
