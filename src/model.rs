@@ -7,6 +7,7 @@ pub mod fold;
 pub mod ids;
 pub mod node;
 pub mod node_config;
+pub mod piece;
 pub mod presence;
 pub mod quota;
 pub mod secrets;

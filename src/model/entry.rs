@@ -128,7 +128,7 @@ pub struct NodeFailure {
 }
 
 named! {
-    /// The kinds of request that can be repeated.
+    /// The kinds of request that are made durable. A repeat matters with the first three only.
     ReportKind {
         /// Usage.
         Usage = "usage",
@@ -136,6 +136,10 @@ named! {
         OutboundUsage = "outbound-usage",
         /// Session events.
         SessionEvents = "session-events",
+        /// A confirmation of a config.
+        ConfigApplied = "config-applied",
+        /// An error of a node.
+        NodeError = "error",
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     NodeId, ProtocolId, SubscriptionId, Time, UserId,
-    entry::{Entry, NodeFailure, Payload, Rejected, ReportKind},
+    entry::{Entry, NodeFailure, Rejected, ReportKind},
+    piece::Piece,
     session::SessionRow,
+    usage::UsageRow,
 };
 
 /// What a row of `usage_minutes` is about.
@@ -42,6 +44,9 @@ impl Bytes {
     }
 }
 
+/// An item that was put aside: who sent it, in which call, when Core took it, and why it does not count.
+pub type Aside = (NodeId, ReportKind, Time, Rejected);
+
 /// What a batch comes to.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fold {
@@ -56,7 +61,7 @@ pub struct Fold {
     /// Rows for `session_events`.
     pub sessions: Vec<(NodeId, SessionRow)>,
     /// Rows for `usage_rejected` and `events_rejected`.
-    pub rejected: Vec<(NodeId, ReportKind, Time, Rejected)>,
+    pub rejected: Vec<Aside>,
     /// Rows for `node_errors`.
     pub errors: Vec<(NodeId, Time, NodeFailure)>,
     /// What each node last said of its config.
@@ -75,62 +80,82 @@ pub enum SyncReport {
 impl Fold {
     /// Adds an entry. Entries come in the order of the journal.
     pub fn add(&mut self, entry: Entry) {
-        let Entry {
-            node,
-            received_at,
-            payload,
-        } = entry;
-        match payload {
-            Payload::Usage(report) => {
-                for row in report.rows {
-                    let (user, subscription, protocol, minute) = (row.user, row.subscription, row.protocol, row.minute);
-                    let key = UsageKey {
-                        node,
-                        user,
-                        subscription,
-                        protocol,
-                        minute,
-                    };
-                    self.usage.entry(key).or_default().add(row.bytes_up, row.bytes_down);
-                    self.protocols
-                        .entry(protocol)
-                        .or_default()
-                        .add(row.bytes_up, row.bytes_down);
-                    if let Some(subscription) = subscription {
-                        self.subscriptions
-                            .entry(subscription)
-                            .or_default()
-                            .add(row.bytes_up, row.bytes_down);
-                    }
-                }
-                self.put_aside(node, ReportKind::Usage, received_at, report.rejected);
+        entry.take_apart(|piece| self.add_piece(piece));
+    }
+
+    /// Adds a piece of an entry. Pieces come in the order of the journal.
+    pub fn add_piece(&mut self, piece: Piece) {
+        match piece {
+            Piece::Usage { node, row, .. } => self.add_usage(node, &row),
+            Piece::Outbound { node, row, .. } => {
+                let sum = self.outbounds.entry((node, row.tag)).or_default();
+                sum.add(row.bytes_up, row.bytes_down);
             }
-            Payload::OutboundUsage(report) => {
-                for row in report.rows {
-                    self.outbounds
-                        .entry((node, row.tag))
-                        .or_default()
-                        .add(row.bytes_up, row.bytes_down);
-                }
-                self.put_aside(node, ReportKind::OutboundUsage, received_at, report.rejected);
-            }
-            Payload::SessionEvents(report) => {
-                self.sessions.extend(report.rows.into_iter().map(|row| (node, row)));
-                self.put_aside(node, ReportKind::SessionEvents, received_at, report.rejected);
-            }
-            Payload::ConfigApplied { revision } => {
-                self.sync.insert(node, (received_at, SyncReport::Applied(revision)));
-            }
-            Payload::NodeError(failure) => {
-                self.sync.insert(node, (received_at, SyncReport::Failed));
-                self.errors.push((node, received_at, failure));
+            Piece::Session { node, row, .. } => self.sessions.push((node, row)),
+            Piece::Rejected {
+                node,
+                received_at,
+                kind,
+                item,
+            } => self.rejected.push((node, kind, received_at, item)),
+            Piece::Failure {
+                node,
+                received_at,
+                failure,
+            } => self.errors.push((node, received_at, failure)),
+            Piece::Sync {
+                node,
+                received_at,
+                report,
+            } => {
+                self.sync.insert(node, (received_at, report));
             }
         }
     }
 
-    fn put_aside(&mut self, node: NodeId, kind: ReportKind, at: Time, rejected: Vec<Rejected>) {
-        self.rejected
-            .extend(rejected.into_iter().map(|item| (node, kind, at, item)));
+    fn add_usage(&mut self, node: NodeId, row: &UsageRow) {
+        let (up, down) = (row.bytes_up, row.bytes_down);
+        let key = UsageKey {
+            node,
+            user: row.user,
+            subscription: row.subscription,
+            protocol: row.protocol,
+            minute: row.minute,
+        };
+        self.usage.entry(key).or_default().add(up, down);
+        self.protocols.entry(row.protocol).or_default().add(up, down);
+        if let Some(subscription) = row.subscription {
+            self.subscriptions.entry(subscription).or_default().add(up, down);
+        }
+    }
+
+    /// The usage summed by hour, UTC, in order; `minute` of a key is the first of its hour.
+    pub fn per_hour(&self) -> Vec<(UsageKey, Bytes)> {
+        self.per(Time::hour)
+    }
+
+    /// The usage summed by day, UTC, in order; `minute` of a key is the first of its day.
+    pub fn per_day(&self) -> Vec<(UsageKey, Bytes)> {
+        self.per(Time::day)
+    }
+
+    /// The minutes of a key stand side by side, so that equal steps do, too.
+    fn per(&self, step: impl Fn(Time) -> Time) -> Vec<(UsageKey, Bytes)> {
+        let mut sums: Vec<(UsageKey, Bytes)> = Vec::new();
+        for (key, bytes) in &self.usage {
+            let key = UsageKey {
+                minute: step(key.minute),
+                ..*key
+            };
+            match sums.last_mut() {
+                Some((last, sum)) if *last == key => {
+                    sum.up += bytes.up;
+                    sum.down += bytes.down;
+                }
+                _ => sums.push((key, *bytes)),
+            }
+        }
+        sums
     }
 }
 
@@ -138,16 +163,20 @@ impl Fold {
 mod tests {
     use super::*;
     use crate::model::{
-        entry::{Identity, Report},
+        entry::{Identity, Payload, Report},
         usage::UsageRow,
     };
 
     fn usage(user: i64, up: i64) -> Entry {
+        usage_at(60_000, user, up)
+    }
+
+    fn usage_at(minute: i64, user: i64, up: i64) -> Entry {
         let row = UsageRow {
             user: UserId(user),
             subscription: Some(SubscriptionId(9)),
             protocol: ProtocolId(3),
-            minute: Time::from_millis(60_000),
+            minute: Time::from_millis(minute),
             bytes_up: up,
             bytes_down: 2 * up,
         };
@@ -173,6 +202,42 @@ mod tests {
         assert_eq!(fold.usage.values().next(), Some(&Bytes { up: 15, down: 30 }));
         assert_eq!(fold.subscriptions[&SubscriptionId(9)], Bytes { up: 16, down: 32 });
         assert_eq!(fold.protocols[&ProtocolId(3)], Bytes { up: 16, down: 32 });
+    }
+
+    #[test]
+    fn hours_and_days_are_sums_of_minutes() {
+        const HOUR: i64 = 3_600_000;
+        let mut fold = Fold::default();
+        for (minute, user, up) in [
+            (0, 1, 1),
+            (HOUR - 60_000, 1, 2),
+            (HOUR, 1, 4),
+            (24 * HOUR - 60_000, 1, 8),
+            (24 * HOUR, 1, 16),
+            (0, 2, i64::MAX / 2),
+            (60_000, 2, i64::MAX / 2),
+        ] {
+            fold.add(usage_at(minute, user, up));
+        }
+        let said = |sums: Vec<(UsageKey, Bytes)>| -> Vec<_> {
+            let row = |(key, bytes): &(UsageKey, Bytes)| (key.user.0, key.minute.millis() / HOUR, bytes.saturated());
+            sums.iter().map(row).collect()
+        };
+        let held = (i64::MAX - 1, i64::MAX);
+        assert_eq!(
+            said(fold.per_hour()),
+            [
+                (1, 0, (3, 6)),
+                (1, 1, (4, 8)),
+                (1, 23, (8, 16)),
+                (1, 24, (16, 32)),
+                (2, 0, held)
+            ]
+        );
+        assert_eq!(
+            said(fold.per_day()),
+            [(1, 0, (15, 30)), (1, 24, (16, 32)), (2, 0, held)]
+        );
     }
 
     #[test]

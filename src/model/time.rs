@@ -4,8 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds in a minute.
+/// Milliseconds in a minute, an hour, a day.
 const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
 
 /// The last moment that jiff can write, 9999-12-30T22:00:00Z (in every offset it is still a year of four digits). Everything later is held to it.
 const MAX: i64 = 253_402_207_200_000;
@@ -43,6 +45,16 @@ impl Time {
     /// The beginning of this moment's minute.
     pub const fn minute(self) -> Self {
         Self(self.0 - self.0 % MINUTE)
+    }
+
+    /// The beginning of this moment's hour, UTC.
+    pub const fn hour(self) -> Self {
+        Self(self.0 - self.0 % HOUR)
+    }
+
+    /// The beginning of this moment's day, UTC.
+    pub const fn day(self) -> Self {
+        Self(self.0 - self.0 % DAY)
     }
 
     /// How long it is from `earlier` to here; zero if that is later.
@@ -121,5 +133,7 @@ mod tests {
         );
         assert_eq!(Time::default().minus(Duration::from_secs(1)), Time::default());
         assert_eq!(Time::from_millis(119_999).minute(), Time::from_millis(60_000));
+        assert_eq!(Time::from_millis(2 * HOUR - 1).hour(), Time::from_millis(HOUR));
+        assert_eq!(Time::from_millis(2 * DAY - 1).day(), Time::from_millis(DAY));
     }
 }

@@ -8,8 +8,8 @@ use super::{fault::Fault, values::Text};
 use crate::{
     model::{
         NodeId, SubscriptionId, Time,
-        entry::{NodeFailure, Rejected, ReportKind},
-        fold::{Bytes, Fold, SyncReport},
+        entry::{NodeFailure, ReportKind},
+        fold::{Aside, Bytes, Fold, SyncReport},
         quota::Quota,
         session::SessionRow,
     },
@@ -150,7 +150,7 @@ fn write_sessions(transaction: &Connection, sessions: &[(NodeId, SessionRow)]) -
     Ok(())
 }
 
-fn write_rejected(transaction: &Connection, rejected: &[(NodeId, ReportKind, Time, Rejected)]) -> Result<(), Fault> {
+fn write_rejected(transaction: &Connection, rejected: &[Aside]) -> Result<(), Fault> {
     let insert_into = |table: &str| {
         format!("INSERT INTO {table} (node_id, kind, reason, item, received_at) VALUES (?1, ?2, ?3, ?4, ?5)")
     };
@@ -159,7 +159,7 @@ fn write_rejected(transaction: &Connection, rejected: &[(NodeId, ReportKind, Tim
     for (node, kind, at, item) in rejected {
         let insert = match kind {
             ReportKind::Usage | ReportKind::OutboundUsage => &mut usage,
-            ReportKind::SessionEvents => &mut events,
+            ReportKind::SessionEvents | ReportKind::ConfigApplied | ReportKind::NodeError => &mut events,
         };
         insert.execute(params![node, Text(kind), item.reason, item.item_json, at])?;
     }
