@@ -1,7 +1,15 @@
 //! What Core keeps for good. One page says what every store can do; each store does it in its own words.
 
+mod changing;
+mod details;
+mod importing;
 pub mod in_time;
+mod naming;
+mod reserved;
+mod row_rules;
 pub mod sqlite;
+mod table;
+mod tables;
 
 use async_trait::async_trait;
 use serde::Serialize;

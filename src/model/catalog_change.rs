@@ -113,6 +113,26 @@ impl CatalogRow {
         }
     }
 
+    /// The node that it belongs to.
+    pub const fn node_id(&self) -> Option<NodeId> {
+        match self {
+            Self::Protocol(row) => Some(row.node_id),
+            Self::Outbound(row) => Some(row.node_id),
+            Self::Rule(row) => Some(row.node_id),
+            Self::Balancer(row) => Some(row.node_id),
+            Self::User(_) | Self::Subscription(_) | Self::Link(_) | Self::SubscriptionLink(_) => None,
+        }
+    }
+
+    /// Whether it was deleted, and only counts.
+    pub const fn is_deleted(&self) -> bool {
+        match self {
+            Self::Protocol(row) => row.deleted_at.is_some(),
+            Self::Outbound(row) => row.deleted_at.is_some(),
+            _ => false,
+        }
+    }
+
     /// The row as JSON: the columns in camelCase.
     pub fn to_json(&self) -> Value {
         let json = match self {

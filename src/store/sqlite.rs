@@ -10,9 +10,7 @@ mod connection;
 mod counting;
 mod deleting;
 mod delta;
-mod details;
 mod fault;
-mod import;
 mod keys;
 mod migrate;
 mod nodes;
@@ -331,7 +329,7 @@ impl Store for SqliteStore {
 
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {
         let (import, by) = (import.clone(), by.clone());
-        self.write("import", move |tx| import::import(tx, &import, &by)).await
+        self.write("import", move |tx| changing::import(tx, import, &by)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {

@@ -11,17 +11,11 @@ use crate::{
         node::{NewCode, NodeIdentity, NodeKey, RegisterOutcome, RegistrationCode},
         secrets::SecretHash,
     },
-    store::{Change, Page, StoreError},
+    store::{Change, Page, StoreError, reserved::RESERVED_OUTBOUNDS},
 };
 
 /// For how long after its first use a code gives its node a fresh key, if the answer was lost.
 const LOST_ANSWER_WINDOW: Duration = Duration::from_mins(10);
-
-/// Behind every outbound: whatever else a node has, what drops traffic must never be its default route.
-const LAST: i64 = 1_000_000_000;
-
-/// Where `direct` and `block` stand: `direct` before every outbound without a position of its own, so that it is the default route.
-const RESERVED_OUTBOUNDS: [(&str, &str, i64); 2] = [("direct", "freedom", -2), ("block", "blackhole", LAST)];
 
 fn registration_code(row: &Row<'_>) -> rusqlite::Result<RegistrationCode> {
     Ok(RegistrationCode {
@@ -223,15 +217,10 @@ pub(super) fn insert_reserved_outbounds(transaction: &Connection, node: NodeId) 
         "INSERT INTO node_outbounds (node_id, tag, protocol, position) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT (node_id, tag) DO NOTHING",
     )?;
-    for (tag, protocol, position) in RESERVED_OUTBOUNDS {
-        statement.execute(params![node, tag, protocol, position])?;
+    for outbound in RESERVED_OUTBOUNDS {
+        statement.execute(params![node, outbound.tag, outbound.protocol, outbound.position])?;
     }
     Ok(())
-}
-
-/// Whether this tag is one of those that every node has.
-pub(super) fn is_reserved_outbound(tag: &str) -> bool {
-    RESERVED_OUTBOUNDS.iter().any(|(reserved, ..)| *reserved == tag)
 }
 
 fn consume(transaction: &Connection, code: CodeId, key: KeyId, node: NodeId, request: &Request) -> Result<(), Fault> {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, params};
 
-use super::{catalog, fault::Fault, keys, nodes, quotas, rows, table::Table};
+use super::{catalog, fault::Fault, keys, nodes, quotas, rows, table};
 use crate::{
     model::{
         ProtocolId,
         catalog::{Catalog, NodeProtocolLink},
         catalog_change::CatalogRow,
     },
-    store::CatalogDelta,
+    store::{CatalogDelta, table::Table},
 };
 
 /// Changed rows that are worth being read one by one (about 5 us each): past that a reader loads everything.
@@ -87,9 +87,10 @@ fn read_again(
     delta: &mut CatalogDelta,
 ) -> Result<(), Fault> {
     for id in ids {
-        match table.any(connection, id)? {
+        let row = (table.reference)(id);
+        match table::any(connection, row)? {
             Some(row) => add(&mut delta.rows, row),
-            None => delta.gone.push((table.reference)(id)),
+            None => delta.gone.push(row),
         }
     }
     Ok(())

@@ -2,8 +2,10 @@
 
 use rusqlite::{Error, ErrorCode};
 
-use super::values::camel_case;
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    naming::{MISSING, camel_case, taken},
+};
 
 /// Why a piece of work stopped; its transaction is rolled back.
 #[derive(Debug)]
@@ -104,32 +106,13 @@ pub(super) fn is_away(error: &Error) -> bool {
 /// is the one that a caller chose, the first says whose it is (`node_outbounds.node_id, node_outbounds.tag`).
 fn broken_constraint(text: &str) -> Option<(&str, String)> {
     if let Some(column) = text.strip_prefix("NOT NULL constraint failed: ") {
-        return column
-            .split_once('.')
-            .map(|(_, column)| (column, "is missing".to_owned()));
+        return column.split_once('.').map(|(_, column)| (column, MISSING.to_owned()));
     }
     let columns = text.strip_prefix("UNIQUE constraint failed: ")?;
     let (first, last) = (columns.split(", ").next()?, columns.rsplit(", ").next()?);
     let (table, column) = last.split_once('.')?;
-    let what = match table {
-        "node_protocols" => "inbound",
-        "node_outbounds" => "outbound",
-        "node_balancers" => "balancer",
-        "subscription_links" => "subscription link",
-        other => other.trim_end_matches('s'),
-    };
-    let owner = match first.split_once('.')?.1 {
-        "node_id" if first != last => " of the node",
-        "link_id" if first != last => " of the link",
-        _ => "",
-    };
-    // Their bytes are counted by tag.
-    let deleted = if what == "outbound" {
-        ", perhaps one that was deleted"
-    } else {
-        ""
-    };
-    Some((column, format!("is taken by another {what}{owner}{deleted}")))
+    let owner = first.split_once('.')?.1;
+    Some((column, taken(table, (first != last).then_some(owner))))
 }
 
 #[cfg(test)]

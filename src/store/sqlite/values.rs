@@ -119,30 +119,3 @@ impl FromSql for Json {
         ))
     }
 }
-
-/// A column as JSON names it.
-pub(super) fn camel_case(column: &str) -> String {
-    let mut upper = false;
-    column
-        .chars()
-        .filter_map(|letter| {
-            if letter == '_' {
-                upper = true;
-                return None;
-            }
-            let letter = if upper { letter.to_ascii_uppercase() } else { letter };
-            upper = false;
-            Some(letter)
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_camel_case_in_json() {
-        assert_eq!(camel_case("traffic_multiplier"), "trafficMultiplier");
-    }
-}
