@@ -155,10 +155,12 @@ impl Flush {
             CommitOutcome::Committed {
                 repeats,
                 saturated,
+                refused,
                 quotas,
             } => {
                 metrics::counter!("core_flush_entries_total").increment(records);
                 metrics::counter!("core_flush_repeats_total").increment(repeats);
+                metrics::counter!("core_flush_refused_total").increment(refused);
                 if saturated > 0 {
                     metrics::counter!("core_flush_saturated_total").increment(saturated);
                     tracing::error!(saturated, "sums did not fit their columns and were held at 2^63-1");

@@ -5,8 +5,14 @@ mod details;
 mod importing;
 pub mod in_time;
 mod naming;
+pub mod refusals;
 mod reserved;
 mod row_rules;
+pub mod sqlite;
+mod table;
+mod tables;
+
+use std::time::Duration;
 pub mod sqlite;
 mod table;
 mod tables;
@@ -272,7 +278,8 @@ pub struct UsagePoint {
 }
 
 /// A piece of a journal. The store takes it over only if its watermark for the journal is `after`, and moves it to `upto` in the same
-/// transaction. Entries whose identity was seen within their window are passed over, before the fold.
+/// transaction. Entries whose identity was seen within their window are passed over, before the fold. What the store refuses for what is in it is put
+/// aside, piece by piece ([`crate::model::piece`]): it never holds up the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// The journal.
@@ -296,6 +303,8 @@ pub enum CommitOutcome {
         repeats: u64,
         /// Sums that did not fit a column and were held at 2^63-1.
         saturated: u64,
+        /// Rows that the store would not take, put aside one by one with its words.
+        refused: u64,
         /// What the subscriptions that this batch counted for have now used.
         quotas: Vec<Quota>,
     },

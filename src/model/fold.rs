@@ -83,6 +83,13 @@ impl Fold {
         entry.take_apart(|piece| self.add_piece(piece));
     }
 
+    /// What these pieces come to.
+    pub fn of(pieces: &[Piece]) -> Self {
+        let mut fold = Self::default();
+        pieces.iter().for_each(|piece| fold.add_piece(piece.clone()));
+        fold
+    }
+
     /// Adds a piece of an entry. Pieces come in the order of the journal.
     pub fn add_piece(&mut self, piece: Piece) {
         match piece {

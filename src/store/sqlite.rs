@@ -16,6 +16,7 @@ mod migrate;
 mod nodes;
 mod quotas;
 mod rows;
+mod sifting;
 mod table;
 mod usage;
 mod values;
@@ -155,7 +156,9 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
-        self.write("commit", move |tx| commit::commit(tx, batch)).await
+        let (outcome, refusals) = self.write("commit", move |tx| commit::commit(tx, batch)).await?;
+        refusals.tell();
+        Ok(outcome)
     }
 
     async fn patch_node(

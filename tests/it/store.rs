@@ -13,6 +13,7 @@ mod keys;
 mod lists;
 mod lost_answers;
 mod nodes;
+mod poison;
 mod quotas;
 mod reports;
 mod sqlite;

@@ -1,15 +1,15 @@
-//! Takes over a piece of a journal, exactly once: watermark, repeats, fold, rows, watermark, all in one transaction.
+//! Takes over a piece of a journal, exactly once: watermark, repeats, pieces, rows, watermark, all in one transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{counting, fault::Fault, values::Text};
+use super::{fault::Fault, sifting::Taken, values::Text};
 use crate::{
     model::{
         JournalId, Position, Time,
         entry::{Entry, REPEAT_WINDOW},
-        fold::Fold,
+        piece::pieces,
     },
-    store::{Batch, CommitOutcome, StoreError},
+    store::{Batch, CommitOutcome, StoreError, refusals::Refusals},
 };
 
 /// Changes that are kept, 3 MB: a reader who is further behind loads everything. 5,000 credentials that join an inbound are 5,000 of them.
@@ -24,45 +24,53 @@ pub(super) fn watermark(connection: &Connection, journal: JournalId) -> Result<O
     Ok(statement.query_row([journal], |row| row.get(0)).optional()?)
 }
 
-/// Takes over the batch, or says where the watermark is instead.
-pub(super) fn commit(transaction: &Connection, batch: Batch) -> Result<CommitOutcome, Fault> {
+/// Takes over the batch, or says where the watermark is instead; and what was refused.
+pub(super) fn commit(transaction: &Connection, batch: Batch) -> Result<(CommitOutcome, Refusals), Fault> {
     let there = watermark(transaction, batch.journal)?.unwrap_or(Position::START);
     if there != batch.after {
-        return Ok(CommitOutcome::Elsewhere { watermark: there });
+        return Ok((CommitOutcome::Elsewhere { watermark: there }, Refusals::default()));
     }
     if batch.upto < batch.after {
         let (after, upto) = (batch.after, batch.upto);
         return Err(StoreError::Contradiction(format!("a batch from {after} on can't end at {upto}")).into());
     }
-    let taken = i64::try_from(batch.entries.len()).unwrap_or(i64::MAX);
+    let brought = i64::try_from(batch.entries.len()).unwrap_or(i64::MAX);
     let latest = batch.entries.iter().map(|entry| entry.received_at).max();
-    let (fold, repeats) = fold_new(transaction, batch.entries)?;
-    let (saturated, quotas) = counting::write(transaction, &fold)?;
+    let (new, repeats) = without_repeats(transaction, batch.entries)?;
+    let mut taken = Taken::default();
+    taken.take(transaction, &pieces(new))?;
     if let Some(latest) = latest {
-        prune(transaction, latest, taken.saturating_add(PRUNED_PER_COMMIT))?;
+        prune(transaction, latest, brought.saturating_add(PRUNED_PER_COMMIT))?;
     }
     transaction
         .prepare_cached(include_str!("../../../sql/queries/sqlite/watermark_set.sql"))?
         .execute(params![batch.journal, batch.instance, batch.upto, latest])?;
-    Ok(CommitOutcome::Committed {
+    let Taken {
+        saturated,
+        refusals,
+        quotas,
+    } = taken;
+    let outcome = CommitOutcome::Committed {
         repeats,
         saturated,
-        quotas,
-    })
+        refused: refusals.count(),
+        quotas: quotas.into_values().collect(),
+    };
+    Ok((outcome, refusals))
 }
 
-/// Folds the entries that were not seen before, and counts the others.
-fn fold_new(transaction: &Connection, entries: Vec<Entry>) -> Result<(Fold, u64), Fault> {
-    let mut fold = Fold::default();
+/// The entries that were not seen before, and how many were.
+fn without_repeats(transaction: &Connection, entries: Vec<Entry>) -> Result<(Vec<Entry>, u64), Fault> {
+    let mut new = Vec::with_capacity(entries.len());
     let mut repeats = 0;
     for entry in entries {
         if is_new(transaction, &entry)? {
-            fold.add(entry);
+            new.push(entry);
         } else {
             repeats += 1;
         }
     }
-    Ok((fold, repeats))
+    Ok((new, repeats))
 }
 
 /// Notes the entry's identity. A repeat inside the window changes nothing, so that a window does not grow by repeats.

@@ -102,6 +102,23 @@ pub(super) fn is_away(error: &Error) -> bool {
     )
 }
 
+/// Whether the database refused what it was given, and will again: a constraint, a type, a trigger's word; not the state of the file.
+pub(super) fn is_for_what_is_in_it(error: &Error) -> bool {
+    match error {
+        Error::SqliteFailure(code, text) => match code.code {
+            ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => true,
+            // Without a code of their own, and from a trigger: everything else of this kind is about the schema.
+            ErrorCode::Unknown => matches!(text.as_deref(), Some("integer overflow" | "malformed JSON")),
+            _ => false,
+        },
+        Error::ToSqlConversionFailure(_)
+        | Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..) => true,
+        _ => false,
+    }
+}
+
 /// The column that a constraint is about, and what is wrong with it. `SQLite` lists all columns of a unique key: the last
 /// is the one that a caller chose, the first says whose it is (`node_outbounds.node_id, node_outbounds.tag`).
 fn broken_constraint(text: &str) -> Option<(&str, String)> {

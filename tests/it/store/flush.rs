@@ -199,6 +199,7 @@ async fn a_watermark_must_be_where_the_batch_begins() {
         let done = |period_bytes| CommitOutcome::Committed {
             repeats: 0,
             saturated: 0,
+            refused: 0,
             quotas: vec![Quota {
                 subscription: SubscriptionId(5),
                 period_bytes,

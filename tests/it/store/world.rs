@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::IpAddr, path::Path, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -25,30 +26,64 @@ use vpn_core::{
 /// Opens a store in a directory.
 type Open = fn(&Path) -> Arc<dyn Store>;
 
-/// Every store that the suite runs on: its name, and how it is opened in a directory.
-const STORES: &[(&str, Open)] = &[("sqlite", |directory| {
-    Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap())
-})];
+/// Runs SQL behind the back of the store in a directory, as a panel does.
+type Run = for<'a> fn(&'a Path, &'a str) -> BoxFuture<'a, ()>;
+
+/// A store that the suite runs on.
+struct Kind {
+    name: &'static str,
+    open: Open,
+    run: Run,
+    /// SQL for a trigger: see [`Place::trap`].
+    trap: fn(event: &str, table: &str, when: &str) -> String,
+}
+
+/// Every store that the suite runs on.
+const STORES: &[Kind] = &[Kind {
+    name: "sqlite",
+    open: |directory| Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap()),
+    run: |directory, sql| {
+        let done = rusqlite::Connection::open(directory.join("core.db")).and_then(|file| file.execute_batch(sql));
+        Box::pin(std::future::ready(done.unwrap()))
+    },
+    trap: |event, table, when| {
+        format!(
+            "CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} WHEN {when} \
+             BEGIN SELECT RAISE(ABORT, 'the panel says no'); END"
+        )
+    },
+}];
 
 /// A directory for one store.
 pub struct Place {
     directory: TempDir,
-    open: Open,
+    kind: &'static Kind,
 }
 
 impl Place {
     /// Opens the store, once more if need be.
     pub fn open(&self) -> Arc<dyn Store> {
-        (self.open)(self.directory.path())
+        (self.kind.open)(self.directory.path())
+    }
+
+    /// Runs SQL that every store understands, behind the store's back.
+    pub async fn run(&self, sql: &str) {
+        (self.kind.run)(self.directory.path(), sql).await;
+    }
+
+    /// From now on the store refuses this, with the words `the panel says no`: an `INSERT` into or an `UPDATE` of a table, `when` the row is such
+    /// (`new.user_id = 666`).
+    pub async fn trap(&self, event: &str, table: &str, when: &str) {
+        self.run(&(self.kind.trap)(event, table, when)).await;
     }
 }
 
 /// Runs a check in a new place for every store, before its schema is there.
 pub async fn in_each_place<F: Future<Output = ()>>(check: impl Fn(Arc<Place>) -> F) {
-    for (name, open) in STORES {
-        eprintln!("in {name}");
+    for kind in STORES {
+        eprintln!("in {}", kind.name);
         let directory = tempfile::tempdir().unwrap();
-        check(Arc::new(Place { directory, open: *open })).await;
+        check(Arc::new(Place { directory, kind })).await;
     }
 }
 
