@@ -8,6 +8,7 @@ pub mod restore;
 pub mod serve;
 pub mod sink;
 pub mod snapshot;
+pub mod stores;
 
 use std::{
     sync::{
@@ -35,7 +36,7 @@ use crate::{
     },
     clock::Clock,
     config::Settings,
-    data_dir::{self, DataDir},
+    data_dir::DataDir,
     flush::{
         Flush,
         actor::{Drain, FlushActor},
@@ -44,7 +45,7 @@ use crate::{
     http,
     journal::{self, Disk, Journal, RealDisk},
     node::{keys::Keys, registry::Nodes},
-    store::{Store, Totals, in_time::InTime, sqlite::SqliteStore},
+    store::{Store, Totals, in_time::InTime},
     telemetry,
 };
 
@@ -70,7 +71,7 @@ const STOP_JOBS: Duration = Duration::from_secs(1);
 pub struct Parts {
     /// What time it is.
     pub clock: Clock,
-    /// What is kept; none = the embedded store of the data folder.
+    /// What is kept; none = the one of the settings.
     pub store: Option<Arc<dyn Store>>,
     /// What the journal writes to.
     pub disk: Arc<dyn Disk>,
@@ -253,7 +254,7 @@ impl Ground {
         let journal = Journal::open(&data_dir.journal(), options, clock.clone(), disk)?;
         let store = match store {
             Some(store) => store,
-            None => Arc::new(SqliteStore::open(&data_dir::embedded_store(data_dir.path()))?),
+            None => stores::open(settings)?,
         };
         Ok(Self {
             clock,

@@ -40,6 +40,12 @@ pub struct Settings {
     /// A bearer token with the role admin [default: made and printed on the first start]
     #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true, value_parser = secret)]
     pub admin_token: Option<SecretString>,
+    /// Where the store is, such as postgres://core:secret@db:5432/core [default: embedded, in the data folder]
+    #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true)]
+    pub database_url: Option<SecretString>,
+    /// Schema of Core's tables in the database
+    #[arg(long, env, global = true)]
+    pub database_schema: String,
     /// Folder of the journal and the embedded store
     #[arg(long, env, global = true)]
     pub data_dir: PathBuf,
@@ -77,7 +83,7 @@ impl Settings {
 }
 
 /// Settings of the contract that this build can't follow yet: to start without them would serve something else than was asked for.
-const NOT_YET: &[&str] = &["DATABASE_URL", "REDIS_URL", "TLS_CERT", "TLS_KEY"];
+const NOT_YET: &[&str] = &["REDIS_URL", "TLS_CERT", "TLS_KEY"];
 
 /// A setting that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +139,9 @@ pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, Con
     })
 }
 
+/// Flags whose values nobody repeats.
+const SECRET: [&str; 2] = ["--admin-token", "--database-url"];
+
 /// One line for a value that can't be used; none if the error is about something else. A secret's value is not in it.
 pub fn bad_value(error: &clap::Error) -> Option<String> {
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
@@ -144,7 +153,7 @@ pub fn bad_value(error: &clap::Error) -> Option<String> {
     };
     let setting = text(ContextKind::InvalidArg)?;
     let value =
-        text(ContextKind::InvalidValue).filter(|value| !value.is_empty() && !setting.starts_with("--admin-token"));
+        text(ContextKind::InvalidValue).filter(|value| !value.is_empty() && !SECRET.iter().any(|it| setting.starts_with(it)));
     let value = value.map(|value| format!("'{value}': ")).unwrap_or_default();
     let why = match (error.get(ContextKind::ValidValue), error.source()) {
         (Some(ContextValue::Strings(valid)), _) if !valid.is_empty() => format!("must be one of {}", valid.join(", ")),

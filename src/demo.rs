@@ -53,8 +53,8 @@ pub fn run(settings: Settings, time: Option<Duration>) -> anyhow::Result<ExitCod
     actix::System::new().block_on(async {
         let mut signals = Signals::new()?;
         let import: CatalogImport = serde_json::from_str(CATALOG)?;
-        commands::import_rows(dir.path(), &import).await?;
-        let agents = agents(dir.path(), &import).await?;
+        commands::import_rows(&settings, &import).await?;
+        let agents = agents(&settings, &import).await?;
         let core = Core::start(&settings, Parts::default()).await?;
         let fleet = Fleet::start(agents, &core);
         fleet.show(&settings, &core, time, &mut signals).await?;
@@ -70,6 +70,8 @@ fn demo_settings(settings: Settings, dir: &Path) -> Settings {
     let admin_token = settings.admin_token.unwrap_or_else(new_admin_token);
     Settings {
         data_dir: dir.to_owned(),
+        // What it does belongs in nobody's database.
+        database_url: None,
         admin_token: Some(admin_token),
         http_port: 0,
         grpc_port: 0,
@@ -79,7 +81,7 @@ fn demo_settings(settings: Settings, dir: &Path) -> Settings {
 }
 
 /// The three nodes of the catalogue, each with a code that was made for it.
-async fn agents(dir: &Path, import: &CatalogImport) -> anyhow::Result<Vec<AgentSettings>> {
+async fn agents(settings: &Settings, import: &CatalogImport) -> anyhow::Result<Vec<AgentSettings>> {
     let mut agents = Vec::new();
     for node in &import.nodes {
         let order = CodeOrder {
@@ -88,7 +90,7 @@ async fn agents(dir: &Path, import: &CatalogImport) -> anyhow::Result<Vec<AgentS
             ttl: Duration::from_mins(5),
             uses: 1,
         };
-        let (code, _): (SecretString, _) = commands::new_code(dir, order).await?;
+        let (code, _): (SecretString, _) = commands::new_code(settings, order).await?;
         agents.push(AgentSettings {
             core_url: String::new(),
             grpc_url: String::new(),
@@ -98,7 +100,7 @@ async fn agents(dir: &Path, import: &CatalogImport) -> anyhow::Result<Vec<AgentS
             ip: node.ip.to_string(),
             port: node.port,
             region: node.region.clone(),
-            key_file: dir.join(format!("{}.key.json", node.name)),
+            key_file: settings.data_dir.join(format!("{}.key.json", node.name)),
             usage_every: USAGE_EVERY,
             heartbeat_every: HEARTBEAT_EVERY,
             engines: EngineSettings::default(),

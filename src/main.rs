@@ -50,7 +50,6 @@ fn complain(message: &str, code: u8) -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings;
-    let data_dir = settings.data_dir.clone();
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             telemetry::start_log(settings.log_format.map(|format| format == LogFormat::Pretty));
@@ -70,7 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 ttl,
                 uses,
             };
-            let (secret, code) = block_on(commands::new_code(&data_dir, order))?;
+            let (secret, code) = block_on(commands::new_code(&settings, order))?;
             let all = json!({
                 "id": code.id, "code": secret.expose_secret(), "name": code.name, "nodeId": code.node_id,
                 "expiresAt": code.expires_at, "usesLeft": code.uses_left,
@@ -82,7 +81,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             })?;
         }
         Command::Token(TokenCommand::New { role, name, ttl, json }) => {
-            let (secret, token) = block_on(commands::new_token(&data_dir, &name, role.into(), ttl))?;
+            let (secret, token) = block_on(commands::new_token(&settings, &name, role.into(), ttl))?;
             let all = json!({
                 "id": token.id, "token": secret.expose_secret(), "name": token.name, "role": token.role,
                 "expiresAt": token.expires_at,
@@ -94,7 +93,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             })?;
         }
         Command::Catalog(CatalogCommand::Import { file }) => {
-            let import = block_on(commands::import(&data_dir, &file))?;
+            let import = block_on(commands::import(&settings, &file))?;
             let catalog = &import.catalog;
             print(format!(
                 "imported {} nodes, {} users, {} subscriptions, {} links, {} inbounds, {} outbounds, {} rules",
@@ -108,7 +107,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             ))?;
         }
         Command::Migrate { plan } => {
-            for migration in block_on(commands::migrate(&data_dir, plan))? {
+            for migration in block_on(commands::migrate(&settings, plan))? {
                 print(migration)?;
             }
         }

@@ -5,20 +5,20 @@ mod details;
 mod importing;
 pub mod in_time;
 mod naming;
+pub mod postgres;
 pub mod refusals;
 mod reserved;
 mod row_rules;
 pub mod sqlite;
 mod table;
 mod tables;
+mod weighing;
 
 use std::time::Duration;
-pub mod sqlite;
-mod table;
-mod tables;
 
 use async_trait::async_trait;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, ProtocolId, SubscriptionId, Time, TokenId, UserId,
@@ -44,6 +44,8 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Moves when the catalogue may have changed, where the store tells it by itself; then it need not be asked all the time. A word may be lost.
+    fn changes(&self) -> Option<watch::Receiver<u64>>;
     /// Everything that Core holds in memory, as of one moment.
     async fn load_fleet(&self) -> Result<Fleet, StoreError>;
     /// The last `catalog_changes.seq`; 0 = none. It moves with every change of a row that [`Store::load_fleet`] gives, whoever made it
@@ -138,6 +140,11 @@ pub trait Store: Send + Sync + 'static {
     async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError>;
     /// The bytes of a user, summed by step, oldest first.
     async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError>;
+    /// Brings `usage_hours` and `usage_days` up to the minutes, a bounded piece of work; true: there is more.
+    async fn roll_up(&self) -> Result<bool, StoreError>;
+    /// Keeps house as of `now`: makes room for the days that come and lets go of what is older than `keep`. A bounded piece of work a call;
+    /// [`Upkeep::more`] says that there is more to do.
+    async fn maintain(&self, now: Time, keep: Retention) -> Result<Upkeep, StoreError>;
     /// Writes the rows of an import: by id, new or in place of what was there. All or nothing.
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError>;
     /// The bytes that the store has counted, per table: what a check against an agent's own sums needs.
@@ -164,6 +171,18 @@ pub enum StoreError {
     /// A fault of ours.
     #[error("the store failed: {0}")]
     Broken(String),
+}
+
+impl StoreError {
+    /// Its kind, as metrics name it.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "away",
+            Self::Refused { .. } => "refused",
+            Self::Contradiction(_) => "contradiction",
+            Self::Broken(_) => "broken",
+        }
+    }
 }
 
 /// Who makes a change, for the audit log: written in the same transaction.
@@ -313,6 +332,34 @@ pub enum CommitOutcome {
         /// The watermark that is there.
         watermark: Position,
     },
+}
+
+/// How long a store keeps what is counted over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Rows of `usage_minutes`.
+    pub usage_minutes: Duration,
+    /// Rows of `usage_hours`.
+    pub usage_hours: Duration,
+    /// Rows of `session_events`.
+    pub session_events: Duration,
+    /// Rows of `node_stats`.
+    pub node_stats: Duration,
+}
+
+/// What keeping house came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upkeep {
+    /// Partitions that were made.
+    pub partitions_made: u64,
+    /// Partitions that were dropped.
+    pub partitions_dropped: u64,
+    /// Rows that stood in no partition of their day and now do.
+    pub rows_moved: u64,
+    /// Rows that were deleted one by one.
+    pub rows_deleted: u64,
+    /// There is more to do.
+    pub more: bool,
 }
 
 /// What became of a change of a node.

@@ -1,6 +1,6 @@
 //! The commands that change the store and end: they work beside a running `serve`.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use secrecy::SecretString;
@@ -11,52 +11,54 @@ use crate::{
         tokens,
     },
     clock::Clock,
+    config::Settings,
     data_dir,
     model::{
         catalog::CatalogImport,
         node::RegistrationCode,
         secrets::{AdminToken, Role},
     },
-    store::{Change, Store as _, sqlite::SqliteStore},
+    store::{Change, Store},
 };
 
+use super::stores;
+
 /// Makes a registration code.
-pub async fn new_code(data_dir: &Path, order: CodeOrder) -> anyhow::Result<(SecretString, RegistrationCode)> {
-    let (store, clock) = (store(data_dir).await?, Clock::system());
-    Ok(codes::create(&store, &clock, order, &by_hand(&clock)).await?)
+pub async fn new_code(settings: &Settings, order: CodeOrder) -> anyhow::Result<(SecretString, RegistrationCode)> {
+    let (store, clock) = (store(settings).await?, Clock::system());
+    Ok(codes::create(store.as_ref(), &clock, order, &by_hand(&clock)).await?)
 }
 
 /// Makes an admin token.
 pub async fn new_token(
-    data_dir: &Path,
+    settings: &Settings,
     name: &str,
     role: Role,
     ttl: Option<Duration>,
 ) -> anyhow::Result<(SecretString, AdminToken)> {
-    let (store, clock) = (store(data_dir).await?, Clock::system());
-    Ok(tokens::create(&store, &clock, (name, role, ttl), &by_hand(&clock)).await?)
+    let (store, clock) = (store(settings).await?, Clock::system());
+    Ok(tokens::create(store.as_ref(), &clock, (name, role, ttl), &by_hand(&clock)).await?)
 }
 
 /// Imports a catalogue from a file.
-pub async fn import(data_dir: &Path, file: &Path) -> anyhow::Result<CatalogImport> {
+pub async fn import(settings: &Settings, file: &Path) -> anyhow::Result<CatalogImport> {
     let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
     let mut reader = serde_json::Deserializer::from_slice(&text);
     let import: CatalogImport = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| anyhow::anyhow!("{}: {}: {}", file.display(), error.path(), error.inner()))?;
-    import_rows(data_dir, &import).await?;
+    import_rows(settings, &import).await?;
     Ok(import)
 }
 
 /// Imports a catalogue.
-pub async fn import_rows(data_dir: &Path, import: &CatalogImport) -> anyhow::Result<()> {
+pub async fn import_rows(settings: &Settings, import: &CatalogImport) -> anyhow::Result<()> {
     let clock = Clock::system();
-    Ok(store(data_dir).await?.import(import, &by_hand(&clock)).await?)
+    Ok(store(settings).await?.import(import, &by_hand(&clock)).await?)
 }
 
 /// Brings the store up to date, or says what that would do.
-pub async fn migrate(data_dir: &Path, plan: bool) -> anyhow::Result<Vec<String>> {
-    data_dir::make(data_dir)?;
-    let store = SqliteStore::open(&data_dir::embedded_store(data_dir))?;
+pub async fn migrate(settings: &Settings, plan: bool) -> anyhow::Result<Vec<String>> {
+    let store = unopened(settings)?;
     Ok(if plan {
         store.pending_migrations().await?
     } else {
@@ -64,11 +66,16 @@ pub async fn migrate(data_dir: &Path, plan: bool) -> anyhow::Result<Vec<String>>
     })
 }
 
-async fn store(data_dir: &Path) -> anyhow::Result<SqliteStore> {
-    data_dir::make(data_dir)?;
-    let store = SqliteStore::open(&data_dir::embedded_store(data_dir))?;
+async fn store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let store = unopened(settings)?;
     store.migrate().await?;
     Ok(store)
+}
+
+/// The store as it is; the embedded one is made if it is not there yet.
+fn unopened(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    data_dir::make(&settings.data_dir)?;
+    stores::open(settings)
 }
 
 fn by_hand(clock: &Clock) -> Change {

@@ -3,6 +3,7 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use futures_util::FutureExt as _;
 
 use super::{
@@ -65,6 +66,10 @@ impl Store for InTime {
 
     async fn ping(&self) -> Result<(), StoreError> {
         within(QUICK, self.0.ping()).await
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.0.changes()
     }
 
     async fn load_fleet(&self) -> Result<Fleet, StoreError> {

@@ -1,19 +1,19 @@
 //! What a batch came to, written down: rows of their own, and growth of counters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::{fault::Fault, values::Text};
 use crate::{
     model::{
-        NodeId, SubscriptionId, Time,
+        NodeId, Time,
         entry::{NodeFailure, ReportKind},
-        fold::{Aside, Bytes, Fold, SyncReport},
+        fold::{Aside, Fold, SyncReport},
         quota::Quota,
         session::SessionRow,
     },
-    store::Totals,
+    store::{Totals, weighing::weighed},
 };
 
 /// Errors that are kept of each node.
@@ -54,7 +54,7 @@ fn write_usage(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
 
 /// Gives how many sums are held at 2^63-1, and the quotas as they now are: a panel may have begun a new period meanwhile.
 fn grow_subscriptions(transaction: &Connection, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
-    let weighed = weigh(transaction, fold)?;
+    let weighed = weighed(&fold.usage, &multipliers(transaction, fold)?);
     let mut statement =
         transaction.prepare_cached(include_str!("../../../sql/queries/sqlite/subscription_grow.sql"))?;
     let (mut saturated, mut quotas) = (0, Vec::with_capacity(fold.subscriptions.len()));
@@ -103,36 +103,17 @@ fn grow(transaction: &Connection, sql: &str, parameters: impl Params) -> Result<
     Ok(u64::from(held.unwrap_or(0)))
 }
 
-/// What the batch counts for each quota: up and down together, times the multiplier of the node they went through.
-fn weigh(connection: &Connection, fold: &Fold) -> Result<BTreeMap<SubscriptionId, i64>, Fault> {
-    let mut sums: BTreeMap<(NodeId, SubscriptionId), i128> = BTreeMap::new();
-    for (key, Bytes { up, down }) in &fold.usage {
-        if let Some(subscription) = key.subscription {
-            *sums.entry((key.node, subscription)).or_default() += up + down;
+/// What a byte counts on the nodes of this batch.
+fn multipliers(connection: &Connection, fold: &Fold) -> Result<BTreeMap<NodeId, f64>, Fault> {
+    let nodes: BTreeSet<NodeId> = fold.usage.keys().map(|key| key.node).collect();
+    let mut statement = connection.prepare_cached("SELECT traffic_multiplier FROM nodes WHERE id = ?1")?;
+    let mut multipliers = BTreeMap::new();
+    for node in nodes {
+        if let Some(multiplier) = statement.query_row([node], |row| row.get(0)).optional()? {
+            multipliers.insert(node, multiplier);
         }
     }
-    let mut multiplier = connection.prepare_cached("SELECT traffic_multiplier FROM nodes WHERE id = ?1")?;
-    let mut weighed: BTreeMap<SubscriptionId, i64> = BTreeMap::new();
-    for ((node, subscription), sum) in sums {
-        let factor = multiplier.query_row([node], |row| row.get(0)).optional()?;
-        let total = weighed.entry(subscription).or_default();
-        *total = total.saturating_add(times(sum, factor.unwrap_or(1.0)));
-    }
-    Ok(weighed)
-}
-
-fn times(bytes: i128, factor: f64) -> i64 {
-    // The usual factor loses no byte.
-    if factor.to_bits() == 1.0_f64.to_bits() {
-        return i64::try_from(bytes).unwrap_or(i64::MAX);
-    }
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a weight need not be exact above 2^53 bytes a batch, and the cast back saturates"
-    )]
-    let weighed = (bytes as f64 * factor).round() as i64;
-    weighed
+    Ok(multipliers)
 }
 
 fn write_sessions(transaction: &Connection, sessions: &[(NodeId, SessionRow)]) -> Result<(), Fault> {
@@ -226,19 +207,4 @@ fn sum(connection: &Connection, table: &str, column: &str) -> Result<i64, Fault>
 pub(super) fn whole(high: i64, low: i64) -> i64 {
     let whole = (i128::from(high) << 32) + i128::from(low);
     i64::try_from(whole).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn weights_saturate_and_one_is_exact() {
-        let large = (1_i128 << 53) + 1;
-        assert_eq!(i128::from(times(large, 1.0)), large);
-        assert_eq!(times(10, 1.5), 15);
-        assert_eq!(times(10, 0.0), 0);
-        assert_eq!(times(i128::from(i64::MAX), 2.0), i64::MAX);
-        assert_eq!(times(i128::MAX, 1.0), i64::MAX);
-    }
 }

@@ -83,13 +83,7 @@ fn measured<T>(name: &'static str, work: impl FnOnce() -> Result<T, StoreError>)
     let result = work();
     metrics::histogram!("core_store_seconds", "call" => name).record(watch.elapsed().as_secs_f64());
     if let Err(error) = &result {
-        let kind = match error {
-            StoreError::Away(_) => "away",
-            StoreError::Refused { .. } => "refused",
-            StoreError::Contradiction(_) => "contradiction",
-            StoreError::Broken(_) => "broken",
-        };
-        metrics::counter!("core_store_failures_total", "call" => name, "kind" => kind).increment(1);
+        metrics::counter!("core_store_failures_total", "call" => name, "kind" => error.kind()).increment(1);
     }
     result
 }

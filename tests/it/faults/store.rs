@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::sync::watch;
 use vpn_core::{
     model::{
         CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
@@ -117,6 +118,10 @@ impl Store for FaultyStore {
     async fn ping(&self) -> Result<(), StoreError> {
         let inner = self.inner();
         self.through(READS, inner.ping()).await
+    }
+
+    fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.inner().changes()
     }
 
     async fn load_fleet(&self) -> Result<Fleet, StoreError> {

@@ -1,0 +1,220 @@
+//! One connection: made, set up, remembered statements, and whether it can be used again.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bb8::ManageConnection;
+use tokio_postgres::{Client, Config, Statement, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    address::{Address, AddressError, CONNECT},
+    fault::Fault,
+    tls,
+};
+
+/// How long one statement may take; a batch of 30,000 rows takes a second on a slow disk.
+const STATEMENT: Duration = Duration::from_secs(10);
+
+/// How long one statement waits for a lock that somebody else holds.
+const LOCK: Duration = Duration::from_secs(2);
+
+/// How long the server lets a transaction stand in which nothing is asked: its other end may be gone.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
+
+/// Statements that a connection remembers. There are fewer texts than this; the bound is for those that are put together.
+const STATEMENTS: usize = 512;
+
+/// Makes connections for the pool.
+pub(super) struct Lines {
+    config: Config,
+    tls: MakeRustlsConnect,
+    setup: String,
+}
+
+impl Lines {
+    /// Connections to this database.
+    pub(super) fn new(address: &Address) -> Result<Self, AddressError> {
+        Ok(Self {
+            config: address.config.clone(),
+            tls: tls::connector(address)?,
+            setup: setup(&address.schema),
+        })
+    }
+
+    /// A connection that belongs to nobody else.
+    pub(super) async fn open(&self) -> Result<Line, Fault> {
+        let (client, connection) = self.connect().await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the database ended");
+            }
+        });
+        let line = Line::new(client);
+        self.set_up(&line).await?;
+        Ok(line)
+    }
+
+    /// A connection whose messages the caller takes himself.
+    pub(super) async fn connect(
+        &self,
+    ) -> Result<
+        (
+            Client,
+            tokio_postgres::Connection<
+                tokio_postgres::Socket,
+                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+            >,
+        ),
+        Fault,
+    > {
+        let connecting = self.config.connect(self.tls.clone());
+        match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(Fault::away("no connection within 2 s")),
+        }
+    }
+
+    /// Gives a connection its session settings.
+    pub(super) async fn set_up(&self, line: &Line) -> Result<(), Fault> {
+        Ok(line.client.batch_execute(&self.setup).await?)
+    }
+}
+
+/// The settings of a session. `synchronous_commit` is raised where somebody lowered it, and left where it says more.
+fn setup(schema: &str) -> String {
+    format!(
+        "SELECT set_config('search_path', quote_ident({}), false), \
+         set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
+         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false), \
+         set_config('statement_timeout', '{}', false), \
+         set_config('lock_timeout', '{}', false), \
+         set_config('idle_in_transaction_session_timeout', '{}', false), \
+         set_config('timezone', 'UTC', false), \
+         set_config('client_min_messages', 'warning', false)",
+        literal(schema),
+        STATEMENT.as_millis(),
+        LOCK.as_millis(),
+        IDLE_IN_TRANSACTION.as_millis(),
+    )
+}
+
+/// A text as SQL writes it.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A name as SQL writes it.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A connection.
+pub(super) struct Line {
+    /// What talks.
+    pub(super) client: Client,
+    /// A transaction is open, or its end is not known: nobody else may have it.
+    in_use: AtomicBool,
+    statements: Mutex<HashMap<String, Statement>>,
+}
+
+impl Line {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            in_use: AtomicBool::new(false),
+            statements: Mutex::default(),
+        }
+    }
+
+    /// From now on until [`Line::put_down`] nobody else may have it.
+    pub(super) fn take_up(&self) {
+        self.in_use.store(true, SeqCst);
+    }
+
+    /// It is as it was.
+    pub(super) fn put_down(&self) {
+        self.in_use.store(false, SeqCst);
+    }
+
+    /// The statement for this text, prepared once a connection.
+    pub(super) async fn statement(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        let known = self.remembered().get(sql).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = self.client.prepare(sql).await?;
+        let mut statements = self.remembered();
+        if statements.len() >= STATEMENTS {
+            statements.clear();
+        }
+        statements.insert(sql.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<String, Statement>> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many rows it changed.
+    pub(super) async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.execute(&statement, values).await?)
+    }
+
+    /// The rows.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<tokio_postgres::Row>, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.query(&statement, values).await?)
+    }
+
+    /// The row, if there is one.
+    pub(super) async fn query_opt(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Option<tokio_postgres::Row>, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.query_opt(&statement, values).await?)
+    }
+
+    /// The one row.
+    pub(super) async fn query_one(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<tokio_postgres::Row, Fault> {
+        let statement = self.statement(sql).await?;
+        Ok(self.client.query_one(&statement, values).await?)
+    }
+}
+
+impl ManageConnection for Lines {
+    type Connection = Line;
+    type Error = Fault;
+
+    async fn connect(&self) -> Result<Line, Fault> {
+        self.open().await
+    }
+
+    async fn is_valid(&self, line: &mut Line) -> Result<(), Fault> {
+        match tokio::time::timeout(CONNECT, line.client.check_connection()).await {
+            Ok(checked) => Ok(checked?),
+            Err(_) => Err(Fault::away("no answer within 2 s")),
+        }
+    }
+
+    fn has_broken(&self, line: &mut Line) -> bool {
+        line.client.is_closed() || line.in_use.load(SeqCst)
+    }
+}
