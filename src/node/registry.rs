@@ -178,14 +178,16 @@ impl Nodes {
         if !Arc::ptr_eq(&slot.seed, &seed) && *slot.seed == *seed {
             return;
         }
+        self.seat(&mut slot, seed);
+    }
+
+    /// Gives a slot its seed. The actor is told while the slot is held, so that it hears of seeds in their order.
+    fn seat(&self, slot: &mut Slot, seed: Arc<Seed>) {
         slot.seed = Arc::clone(&seed);
-        let home = slot.actor.clone();
-        let vitals = Arc::clone(&slot.vitals);
-        drop(slot);
         self.shared.edition.fetch_add(1, Relaxed);
-        match home {
+        match &slot.actor {
             Some(home) => deliver(&home.addr, Adopt(seed)),
-            None => settle_without_actor(&vitals, &seed),
+            None => settle_without_actor(&slot.vitals, &seed),
         }
     }
 
@@ -252,9 +254,7 @@ impl Nodes {
         match self.shared.store.raise_revision(node, reported).await {
             Ok(Some(revision)) => {
                 tracing::warn!(node = %node, reported, revision, "a node runs a revision that was never given out");
-                if let Some(config) = self.current_config(node).filter(|config| config.revision() < revision) {
-                    self.renumber(node, &config, revision);
-                }
+                self.renumber(node, revision);
                 true
             }
             Ok(None) => false,
@@ -265,14 +265,19 @@ impl Nodes {
         }
     }
 
-    fn renumber(&self, node: NodeId, config: &NodeConfig, revision: i64) {
-        let Some(seed) = self.view(node).map(|view| view.seed) else {
-            return;
-        };
-        let mut seed = Seed::clone(&seed);
-        seed.config = Arc::new(config.with_revision(revision));
-        seed.record.revision = revision;
-        self.adopt(seed);
+    /// Puts the node's config under a higher revision. The copy is made without holding the slot, for a config may be large; if another
+    /// config came meanwhile, that one counts.
+    fn renumber(&self, node: NodeId, revision: i64) {
+        while let Some(read) = self.current_config(node).filter(|config| config.revision() < revision) {
+            let lifted = Arc::new(read.with_revision(revision));
+            let Some(mut slot) = self.shared.slots.get_mut(&node) else {
+                return;
+            };
+            if let Some(seed) = slot.renumbered(&read, lifted) {
+                self.seat(&mut slot, Arc::new(seed));
+                return;
+            }
+        }
     }
 
     /// A changed address goes to the store, off the path of the call; the catalogue brings it back from there.

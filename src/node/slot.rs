@@ -7,6 +7,7 @@ use actix::Addr;
 use crate::model::{
     NodeId, Time,
     node::{Seed, StoredState, SyncStatus},
+    node_config::NodeConfig,
 };
 
 use super::{actor::NodeActor, vitals::Vitals};
@@ -70,6 +71,17 @@ impl Slot {
         }
     }
 
+    /// The seed with its config under another revision; none if the config is not the one that was read, for then another was adopted since.
+    pub(super) fn renumbered(&self, read: &Arc<NodeConfig>, lifted: Arc<NodeConfig>) -> Option<Seed> {
+        if !Arc::ptr_eq(&self.seed.config, read) {
+            return None;
+        }
+        let mut seed = Seed::clone(&self.seed);
+        seed.record.revision = lifted.revision();
+        seed.config = lifted;
+        Some(seed)
+    }
+
     pub(super) fn fell(&mut self, node: NodeId, now: Time) {
         self.actor = None;
         if now.since(self.fell_at) > STEADY {
@@ -92,5 +104,44 @@ pub(super) fn settle_without_actor(vitals: &Vitals, seed: &Seed) {
     if state.sync_status == SyncStatus::Synced && state.applied_revision != seed.config.revision() {
         state.sync_status = SyncStatus::Pending;
         vitals.publish(state.applied_revision, state.sync_status, vitals.clock_skew());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::state::tests::seed, *};
+
+    fn lifted(config: &NodeConfig) -> Arc<NodeConfig> {
+        Arc::new(config.with_revision(101))
+    }
+
+    #[test]
+    fn a_config_gets_another_number_and_keeps_its_content() {
+        let slot = Slot::new(seed(5));
+        let read = Arc::clone(&slot.seed.config);
+        let seed = slot.renumbered(&read, lifted(&read)).unwrap();
+        assert_eq!((seed.record.revision, seed.config.revision()), (101, 101));
+        assert_eq!(seed.config.hash(), read.hash());
+    }
+
+    #[test]
+    fn a_config_that_came_meanwhile_is_not_covered_by_the_one_before() {
+        let mut slot = Slot::new(seed(5));
+        let read = Arc::clone(&slot.seed.config);
+        slot.seed = seed(102);
+        assert_eq!(slot.renumbered(&read, lifted(&read)), None);
+        let read = Arc::clone(&slot.seed.config);
+        assert!(slot.renumbered(&read, lifted(&read)).is_some());
+    }
+
+    #[test]
+    fn what_else_came_meanwhile_stays() {
+        let mut slot = Slot::new(seed(5));
+        let read = Arc::clone(&slot.seed.config);
+        let mut renamed = Seed::clone(&slot.seed);
+        renamed.record.name = "de-2".to_owned();
+        slot.seed = Arc::new(renamed);
+        let seed = slot.renumbered(&read, lifted(&read)).unwrap();
+        assert_eq!((seed.record.name.as_str(), seed.config.revision()), ("de-2", 101));
     }
 }

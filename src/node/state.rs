@@ -330,7 +330,7 @@ fn receipt(rejected: &[Rejected]) -> Receipt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
@@ -340,7 +340,7 @@ mod tests {
         node_config::{ConfigHash, Rendered},
     };
 
-    fn seed(revision: i64) -> Arc<Seed> {
+    pub(in crate::node) fn seed(revision: i64) -> Arc<Seed> {
         let empty = || "{}".to_owned();
         let rendered = Rendered {
             client_map: empty(),
