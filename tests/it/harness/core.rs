@@ -12,6 +12,10 @@ use super::{eventually, http::Admin};
 /// The token that tests give Core.
 pub const ADMIN_TOKEN: &str = "a-token-for-tests-only";
 
+/// The sample catalogue: nodes 1 to 3; node n has the inbounds n1 (vless), n2 (trojan), n3 (mtproto) and the outbound `exit-n`; users,
+/// subscriptions and links 1 and 2.
+pub const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/catalog.json");
+
 /// A data folder, and Core running on it.
 pub struct Core {
     child: Child,
@@ -150,7 +154,7 @@ pub fn run(dir: &Path, args: &[&str]) -> String {
 /// A new data folder with the sample catalogue.
 pub fn sample_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("there is room");
-    run(dir.path(), &["catalog", "import", super::SAMPLE]);
+    run(dir.path(), &["catalog", "import", SAMPLE]);
     dir
 }
 
