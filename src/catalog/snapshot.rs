@@ -303,23 +303,32 @@ impl Snapshot {
         members: impl Iterator<Item = (ProtocolId, LsId, Option<i64>)>,
         touched: &mut BTreeSet<NodeId>,
     ) {
-        for protocol in protocols {
+        let mut given: HashMap<ProtocolId, BTreeMap<LsId, Option<i64>>> = HashMap::new();
+        for (protocol, ls, slot) in members {
+            given.entry(protocol).or_default().insert(ls, slot);
+        }
+        // Of a whole membership nearly all are there already: only who came or left costs a way.
+        let ways = &mut self.ways.protocols_of_credentials;
+        for protocol in protocols.iter().collect::<BTreeSet<_>>() {
             touched.extend(self.ways.node_of_protocol.get(protocol));
-            for ls in self.members.remove(protocol).into_iter().flatten().map(|(ls, _)| ls) {
-                self.ways
-                    .protocols_of_credentials
-                    .entry(ls)
-                    .or_default()
-                    .remove(protocol);
+            let now = given.remove(protocol).unwrap_or_default();
+            let before = self.members.remove(protocol).unwrap_or_default();
+            for ls in before.keys().filter(|ls| !now.contains_key(ls)) {
+                ways.entry(*ls).or_default().remove(protocol);
+            }
+            for ls in now.keys().filter(|ls| !before.contains_key(ls)) {
+                ways.entry(*ls).or_default().insert(*protocol);
+            }
+            if !now.is_empty() {
+                self.members.insert(*protocol, now);
             }
         }
-        for (protocol, ls, slot) in members {
-            self.ways
-                .protocols_of_credentials
-                .entry(ls)
-                .or_default()
-                .insert(protocol);
-            self.members.entry(protocol).or_default().insert(ls, slot);
+        // Inbounds of which not all members were given only gain.
+        for (protocol, joined) in given {
+            for ls in joined.keys() {
+                ways.entry(*ls).or_default().insert(protocol);
+            }
+            self.members.entry(protocol).or_default().extend(joined);
         }
     }
 
@@ -373,4 +382,44 @@ fn serves(subscription: &Subscription, now: Time) -> bool {
     subscription.status == SubscriptionStatus::Active
         && subscription.starts_at.is_none_or(|at| at <= now)
         && subscription.expires_at.is_none_or(|at| now < at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(pairs: &[(i64, i64)]) -> Catalog {
+        let member = |(protocol, ls): &(i64, i64)| NodeProtocolLink {
+            proto_id: ProtocolId(*protocol),
+            ls_id: LsId(*ls),
+            slot: None,
+        };
+        Catalog {
+            node_protocol_links: pairs.iter().map(member).collect(),
+            ..Catalog::default()
+        }
+    }
+
+    #[test]
+    fn a_whole_membership_says_who_came_and_who_left() {
+        let sample = include_str!("../../examples/catalog.json");
+        let import: crate::model::catalog::CatalogImport = serde_json::from_str(sample).unwrap();
+        let mut snapshot = Snapshot::new(import.catalog);
+        let inbounds = [ProtocolId(11), ProtocolId(12), ProtocolId(13), ProtocolId(11)];
+        let mut follow = |pairs: &[(i64, i64)]| {
+            let touched = snapshot.apply(members(pairs), &[], &inbounds);
+            assert_eq!(touched, BTreeSet::from([NodeId(1)]));
+            let on_node = |ls| {
+                snapshot
+                    .touched_by(RowRef::SubscriptionLink(LsId(ls)))
+                    .contains(&NodeId(1))
+            };
+            let of = |protocol| snapshot.members_of(ProtocolId(protocol)).len();
+            ([of(11), of(12), of(13)], [on_node(1), on_node(2)])
+        };
+        assert_eq!(follow(&[(11, 1), (11, 2), (12, 1)]), ([2, 1, 0], [true, true]));
+        assert_eq!(follow(&[(11, 1), (13, 1)]), ([1, 0, 1], [true, false]));
+        assert_eq!(follow(&[(13, 2)]), ([0, 0, 1], [false, true]));
+        assert_eq!(follow(&[]), ([0, 0, 0], [false, false]));
+    }
 }
