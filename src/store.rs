@@ -1,6 +1,7 @@
 //! What Core keeps for good. One page says what every store can do; each store does it in its own words.
 
 mod changing;
+mod deleting;
 mod details;
 mod importing;
 pub mod in_time;

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, UserId,
-    catalog::{Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink, User},
+    catalog::{Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink, User},
 };
 
 /// A row of any table that admins change.
@@ -113,6 +113,20 @@ impl CatalogRow {
         }
     }
 
+    /// Gives it another id.
+    pub fn set_id(&mut self, id: i64) {
+        match self {
+            Self::User(row) => row.id = UserId(id),
+            Self::Subscription(row) => row.id = SubscriptionId(id),
+            Self::Link(row) => row.id = LinkId(id),
+            Self::SubscriptionLink(row) => row.id = LsId(id),
+            Self::Protocol(row) => row.id = ProtocolId(id),
+            Self::Outbound(row) => row.id = OutboundId(id),
+            Self::Rule(row) => row.id = id,
+            Self::Balancer(row) => row.id = id,
+        }
+    }
+
     /// The node that it belongs to.
     pub const fn node_id(&self) -> Option<NodeId> {
         match self {
@@ -151,6 +165,22 @@ impl CatalogRow {
     /// What the row says, in one hash.
     pub fn tag(&self) -> RowTag {
         RowTag(Sha256::digest(self.to_json().to_string()).into())
+    }
+}
+
+impl Catalog {
+    /// Adds a row to its table.
+    pub fn push(&mut self, row: CatalogRow) {
+        match row {
+            CatalogRow::User(row) => self.users.push(row),
+            CatalogRow::Subscription(row) => self.subscriptions.push(row),
+            CatalogRow::Link(row) => self.links.push(row),
+            CatalogRow::SubscriptionLink(row) => self.subscription_links.push(row),
+            CatalogRow::Protocol(row) => self.node_protocols.push(row),
+            CatalogRow::Outbound(row) => self.node_outbounds.push(row),
+            CatalogRow::Rule(row) => self.node_routing_rules.push(row),
+            CatalogRow::Balancer(row) => self.node_balancers.push(row),
+        }
     }
 }
 

@@ -46,15 +46,18 @@ pub(super) async fn change<T: CatalogTables>(
     };
     let made = list.make_all(changes).await;
     let put = list.put;
-    tables.settle().await?;
     match made {
-        Ok(()) => Ok(CatalogOutcome::Done(put)),
+        Ok(()) => {
+            tables.settle().await?;
+            Ok(CatalogOutcome::Done(put))
+        }
         // An outcome is no error, so the transaction is committed; what the list changed before it must not be.
         Err(Stop::Outcome(outcome)) => {
+            tables.settle().await?;
             tables.undo().await?;
             Ok(outcome)
         }
-        Err(Stop::Fault(fault)) => Err(fault),
+        Err(Stop::Fault(fault)) => Err(tables.first(fault).await),
     }
 }
 
@@ -66,18 +69,18 @@ fn named(changes: &[CatalogChange]) -> Named {
             CatalogChange::Put { row, .. } => {
                 let sent = row.reference();
                 if sent.id() > 0 {
-                    named.read(sent);
+                    named.change(sent);
                 } else {
-                    named.add(sent);
+                    named.add(row);
                 }
-                named.refer(row);
+                row_rules::name(&mut named, row);
             }
-            CatalogChange::Delete { row, .. } => named.read(*row),
+            CatalogChange::Delete { row, .. } => named.change(*row),
             CatalogChange::Join { protocol, links } => {
                 named.read(RowRef::Protocol(*protocol));
                 links
                     .iter()
-                    .for_each(|link| named.refer_to("subscription_links", link.0));
+                    .for_each(|link| named.refer("subscription_links", link.0));
             }
             CatalogChange::Leave { protocol, .. } => named.read(RowRef::Protocol(*protocol)),
         }
@@ -126,11 +129,11 @@ impl<T: CatalogTables> List<'_, T> {
         } else {
             None
         };
-        deleted.into_iter().for_each(|id| set_id(&mut row, id.0));
+        deleted.into_iter().for_each(|id| row.set_id(id.0));
         let id = self.write(&row, before.is_none() && deleted.is_none()).await?;
         if before.is_none() {
             self.place().check_id(id).map_err(T::Error::from)?;
-            set_id(&mut row, id);
+            row.set_id(id);
             if sent.id() < 0 && self.new_ids.insert(sent, id).is_some() {
                 return Err(self.refused("id", format!("{} is an earlier row's", sent.id())).into());
             }
@@ -324,18 +327,5 @@ impl<T: CatalogTables> List<'_, T> {
             list: "changes",
             index: self.index,
         }
-    }
-}
-
-fn set_id(row: &mut CatalogRow, id: i64) {
-    match row {
-        CatalogRow::User(row) => row.id = UserId(id),
-        CatalogRow::Subscription(row) => row.id = SubscriptionId(id),
-        CatalogRow::Link(row) => row.id = LinkId(id),
-        CatalogRow::SubscriptionLink(row) => row.id = LsId(id),
-        CatalogRow::Protocol(row) => row.id = ProtocolId(id),
-        CatalogRow::Outbound(row) => row.id = OutboundId(id),
-        CatalogRow::Rule(row) => row.id = id,
-        CatalogRow::Balancer(row) => row.id = id,
     }
 }

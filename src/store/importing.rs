@@ -56,16 +56,16 @@ impl Lists {
     /// What the file names.
     fn named(&self) -> Named {
         let mut named = Named::default();
-        self.nodes.iter().for_each(|node| named.refer_to(NODES, node.id.0));
+        self.nodes.iter().for_each(|node| named.refer(NODES, node.id.0));
         for row in self.first.iter().chain(&self.then).flat_map(|(_, rows)| rows) {
             if row.node_id().is_some() {
                 named.read(row.reference());
             }
-            named.refer(row);
+            row_rules::name(&mut named, row);
         }
         for member in &self.members {
-            named.refer_to("node_protocols", member.proto_id.0);
-            named.refer_to("subscription_links", member.ls_id.0);
+            named.refer("node_protocols", member.proto_id.0);
+            named.refer("subscription_links", member.ls_id.0);
         }
         named
     }
@@ -76,9 +76,9 @@ pub(super) async fn import<T: CatalogTables>(tables: &mut T, import: CatalogImpo
     let counts = counts(&import);
     let lists = Lists::of(import);
     tables.expect(&lists.named()).await?;
-    let written = write(tables, &lists).await;
-    tables.settle().await?;
-    written?;
+    if let Err(fault) = write(tables, &lists).await {
+        return Err(tables.first(fault).await);
+    }
     tables.audit("catalog.import".to_owned(), None, counts).await?;
     tables.settle().await
 }

@@ -4,7 +4,6 @@ use super::{
     StoreError,
     naming::Place,
     reserved::is_reserved_outbound,
-    table::Table,
     tables::{CatalogTables, NODES, Named},
 };
 use crate::model::catalog_change::{CatalogRow, RowRef};
@@ -101,35 +100,14 @@ fn must_stay(place: Place, row: &CatalogRow, there: &CatalogRow) -> Result<(), S
     Ok(())
 }
 
-impl Named {
-    /// Notes what will be asked about a row that is about to be written.
-    pub(super) fn refer(&mut self, row: &CatalogRow) {
-        for reference in references(row) {
-            self.refer_to(reference.table, reference.id);
-        }
-        if let CatalogRow::Rule(row) = row
-            && let Some(outbound) = row.outbound_id
-        {
-            self.read(RowRef::Outbound(outbound));
-        }
+/// Notes what [`check`] will ask about a row.
+pub(super) fn name(named: &mut Named, row: &CatalogRow) {
+    for reference in references(row) {
+        named.refer(reference.table, reference.id);
     }
-
-    /// Notes that it will be asked whether a row is there. Ids below 1 are none of the store's.
-    pub(super) fn refer_to(&mut self, table: &'static str, id: i64) {
-        if id > 0 {
-            self.referred.entry(table).or_default().insert(id);
-        }
-    }
-
-    /// Notes that a row will be read.
-    pub(super) fn read(&mut self, row: RowRef) {
-        if row.id() > 0 {
-            self.rows.entry(Table::of(row).name).or_default().insert(row.id());
-        }
-    }
-
-    /// Notes that a row will be given an id.
-    pub(super) fn add(&mut self, row: RowRef) {
-        *self.new.entry(Table::of(row).name).or_default() += 1;
+    if let CatalogRow::Rule(row) = row
+        && let Some(outbound) = row.outbound_id
+    {
+        named.read(RowRef::Outbound(outbound));
     }
 }

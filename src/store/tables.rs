@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{StoreError, naming::Place};
+use super::{StoreError, naming::Place, table::Table};
 use crate::model::{
     LsId, NodeId, OutboundId, ProtocolId,
     catalog::ImportedNode,
@@ -42,8 +42,10 @@ pub(super) trait CatalogTables {
     /// Adds a line to the audit log. `details` must not hold a secret.
     async fn audit(&mut self, action: String, subject: Option<i64>, details: Value) -> Result<(), Self::Error>;
 
-    /// Does what waits. Called before the transaction ends, and before any other error is believed: what waits came first.
+    /// Does what waits. Called before the transaction ends.
     async fn settle(&mut self) -> Result<(), Self::Error>;
+    /// Does what waits after a fault that ends the list; gives the one that came first: what waits is earlier in the list.
+    async fn first(&mut self, fault: Self::Error) -> Self::Error;
     /// Takes back all that was done.
     async fn undo(&mut self) -> Result<(), Self::Error>;
 }
@@ -51,16 +53,52 @@ pub(super) trait CatalogTables {
 /// The name of the table that rows of nodes refer to.
 pub(super) const NODES: &str = "nodes";
 
-/// What a list names.
+/// What a list names, as far as it has ids of the store.
 #[derive(Default)]
 pub(super) struct Named {
-    /// Rows that are changed, or whose content matters, by table.
-    pub(super) rows: Ids,
-    /// Rows that are only referred to, by table.
+    /// Rows that are changed if they are what the list expects, by table.
+    pub(super) changed: Ids,
+    /// Rows whose content matters, by table.
+    pub(super) read: Ids,
+    /// Rows that must be there, by table.
     pub(super) referred: Ids,
+    /// New outbounds, by node and tag: a deleted one may have been the same.
+    pub(super) outbounds: Vec<(NodeId, String)>,
     /// How many rows are new, by table.
     pub(super) new: BTreeMap<&'static str, usize>,
 }
 
 /// Ids by table.
 pub(super) type Ids = BTreeMap<&'static str, BTreeSet<i64>>;
+
+impl Named {
+    /// Notes a row that is changed.
+    pub(super) fn change(&mut self, row: RowRef) {
+        note(&mut self.changed, Table::of(row).name, row.id());
+    }
+
+    /// Notes a row that is read.
+    pub(super) fn read(&mut self, row: RowRef) {
+        note(&mut self.read, Table::of(row).name, row.id());
+    }
+
+    /// Notes a row that must be there.
+    pub(super) fn refer(&mut self, table: &'static str, id: i64) {
+        note(&mut self.referred, table, id);
+    }
+
+    /// Notes a new row.
+    pub(super) fn add(&mut self, row: &CatalogRow) {
+        *self.new.entry(Table::of(row.reference()).name).or_default() += 1;
+        if let CatalogRow::Outbound(row) = row {
+            self.outbounds.push((row.node_id, row.tag.clone()));
+        }
+    }
+}
+
+/// Ids below 1 are none of the store's.
+fn note(ids: &mut Ids, table: &'static str, id: i64) {
+    if id > 0 {
+        ids.entry(table).or_default().insert(id);
+    }
+}

@@ -1,9 +1,15 @@
 //! What can go wrong inside a transaction, and what the outside hears of it.
 
-use tokio_postgres::{Error, error::DbError};
+use tokio_postgres::{
+    Error,
+    error::{DbError, SqlState},
+};
 
 use super::address::told;
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    naming::{MISSING, camel_case, taken},
+};
 
 /// Why a piece of work stopped; its transaction is rolled back.
 #[derive(Debug)]
@@ -86,6 +92,37 @@ impl Fault {
         self.said().is_some_and(|said| said.code().code() == "25P02")
     }
 
+    /// The unique key that was broken: its table, the column that says whose it is, and the column that a caller chose.
+    pub(super) fn broken_key(&self) -> Option<(&str, Option<&'static str>, &'static str)> {
+        let said = self.said().filter(|said| *said.code() == SqlState::UNIQUE_VIOLATION)?;
+        let (owner, column) = match said.constraint()? {
+            "users_uuid_key" | "subscription_links_uuid_key" => (None, "uuid"),
+            "subscription_links_link_id_subscription_id_key" => (Some("link_id"), "subscription_id"),
+            "node_protocols_by_tag" | "node_outbounds_node_id_tag_key" | "node_balancers_node_id_tag_key" => {
+                (Some("node_id"), "tag")
+            }
+            "nodes_name_key" => (None, "name"),
+            "links_token_key" => (None, "token"),
+            other if other.ends_with("_pkey") => (None, "id"),
+            _ => return None,
+        };
+        Some((said.table()?, owner, column))
+    }
+
+    /// If this is about what was written, names it as a field of the caller's `row` (`subscriptionLinks[3]`).
+    pub(super) fn blame(self, row: &str) -> Self {
+        if let Some((table, owner, column)) = self.broken_key() {
+            return Self::refused(format!("{row}.{}", camel_case(column)), taken(table, owner));
+        }
+        match self.said() {
+            Some(said) if *said.code() == SqlState::NOT_NULL_VIOLATION => {
+                let column = said.column().unwrap_or("id");
+                Self::refused(format!("{row}.{}", camel_case(column)), MISSING)
+            }
+            _ => self,
+        }
+    }
+
     /// What is to be done about it.
     pub(super) fn kind(&self) -> Kind {
         match self {
@@ -121,6 +158,8 @@ fn kind_of(code: &str, message: &str) -> Kind {
         // A statement that was prepared before a migration changed what it gives.
         "0A000" if message.contains("cached plan") => Kind::Again,
         "26000" => Kind::Again,
+        // What a row refers to went, or what refers to it came, since it was looked at: the next try sees that, and the rules say so.
+        "23503" => Kind::Again,
         // lock_not_available, query_canceled, read_only_sql_transaction, idle_in_transaction_session_timeout.
         "55P03" | "57014" | "25006" | "25P03" => Kind::Away,
         // No schema yet: another process is about to make it, or somebody dropped it.

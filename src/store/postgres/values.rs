@@ -141,6 +141,21 @@ where
     accepts!(TEXT, VARCHAR);
 }
 
+/// JSON. What we can't read of it (PostgreSQL knows larger numbers and deeper nesting) is read as a JSON string: a check further up names it,
+/// and the other columns can be read.
+pub(super) struct Json(pub(super) Value);
+
+impl<'a> FromSql<'a> for Json {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Outcome<Self> {
+        Ok(Self(Value::from_sql(kind, raw).unwrap_or_else(|_| {
+            // Behind the version of the format.
+            String::from_utf8_lossy(raw.get(1..).unwrap_or_default()).into()
+        })))
+    }
+
+    accepts!(JSONB);
+}
+
 /// A port: PostgreSQL has no unsigned numbers.
 pub(super) fn port(row: &Row, column: &str) -> Result<u16, tokio_postgres::Error> {
     // A check keeps the column in range.

@@ -128,6 +128,10 @@ impl CatalogTables for Tables<'_> {
         Ok(())
     }
 
+    async fn first(&mut self, fault: Fault) -> Fault {
+        fault
+    }
+
     async fn undo(&mut self) -> Result<(), Fault> {
         Ok(self.transaction.execute_batch("ROLLBACK TO changes")?)
     }

@@ -8,8 +8,7 @@ use super::{catalog, fault::Fault, keys, nodes, quotas, rows, table};
 use crate::{
     model::{
         ProtocolId,
-        catalog::{Catalog, NodeProtocolLink},
-        catalog_change::CatalogRow,
+        catalog::NodeProtocolLink,
     },
     store::{CatalogDelta, table::Table},
 };
@@ -89,24 +88,11 @@ fn read_again(
     for id in ids {
         let row = (table.reference)(id);
         match table::any(connection, row)? {
-            Some(row) => add(&mut delta.rows, row),
+            Some(row) => delta.rows.push(row),
             None => delta.gone.push(row),
         }
     }
     Ok(())
-}
-
-fn add(catalog: &mut Catalog, row: CatalogRow) {
-    match row {
-        CatalogRow::User(row) => catalog.users.push(row),
-        CatalogRow::Subscription(row) => catalog.subscriptions.push(row),
-        CatalogRow::Link(row) => catalog.links.push(row),
-        CatalogRow::SubscriptionLink(row) => catalog.subscription_links.push(row),
-        CatalogRow::Protocol(row) => catalog.node_protocols.push(row),
-        CatalogRow::Outbound(row) => catalog.node_outbounds.push(row),
-        CatalogRow::Rule(row) => catalog.node_routing_rules.push(row),
-        CatalogRow::Balancer(row) => catalog.node_balancers.push(row),
-    }
 }
 
 fn members(connection: &Connection, protocol: i64, into: &mut Vec<NodeProtocolLink>) -> Result<(), Fault> {
