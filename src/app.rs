@@ -202,6 +202,8 @@ impl Core {
 
     /// What the store has counted.
     pub async fn totals(&self) -> anyhow::Result<Totals> {
+        // Some stores sum hours and days later than they count.
+        while self.ground.store.roll_up().await? {}
         Ok(self.ground.store.totals().await?)
     }
 

@@ -203,8 +203,10 @@ impl Fleet {
             sent.reports += ledger.acknowledged.load(Relaxed);
             sent.refused += ledger.refused.load(Relaxed);
         }
-        sent.totals.subscriptions_up = sent.totals.usage_up;
-        sent.totals.subscriptions_down = sent.totals.usage_down;
+        let (up, down) = (sent.totals.usage_up, sent.totals.usage_down);
+        (sent.totals.hours_up, sent.totals.hours_down) = (up, down);
+        (sent.totals.days_up, sent.totals.days_down) = (up, down);
+        (sent.totals.subscriptions_up, sent.totals.subscriptions_down) = (up, down);
         Ok(sent)
     }
 }

@@ -1,6 +1,7 @@
 //! The way from the journal to the store: one batch at a time, pulled when it is time, repeated until the store has it.
 
 pub mod actor;
+mod rolling;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -42,6 +43,8 @@ pub struct Flush {
     watermarks: HashMap<JournalId, Position>,
     /// Batches whose outcome is not known: where they end, and what they count for quotas.
     in_doubt: HashMap<JournalId, (Position, BTreeMap<SubscriptionId, i64>)>,
+    /// Something was taken over since it was last asked.
+    committed: bool,
 }
 
 /// Why a flush stopped before the end.
@@ -71,6 +74,7 @@ impl Flush {
             clock,
             watermarks: HashMap::new(),
             in_doubt: HashMap::new(),
+            committed: false,
         }
     }
 
@@ -100,6 +104,16 @@ impl Flush {
                 tracing::warn!(journal = %journal, %error, "flushed segments can't be deleted");
             }
         }
+    }
+
+    /// Whether the store took something over since this was last asked.
+    pub fn take_committed(&mut self) -> bool {
+        std::mem::take(&mut self.committed)
+    }
+
+    /// The store that it moves entries to.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
     }
 
     /// How many records the store does not have yet.
@@ -158,6 +172,7 @@ impl Flush {
                 refused,
                 quotas,
             } => {
+                self.committed = true;
                 metrics::counter!("core_flush_entries_total").increment(records);
                 metrics::counter!("core_flush_repeats_total").increment(repeats);
                 metrics::counter!("core_flush_refused_total").increment(refused);

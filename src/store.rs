@@ -139,7 +139,7 @@ pub trait Store: Send + Sync + 'static {
     /// Begins the period that is due by each subscription's strategy, at most once a period whoever asks (`WHERE last_reset_at` is before it).
     /// Gives those that were reset; many go in several transactions, and what an absent store left out is due at the next call.
     async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError>;
-    /// The bytes of a user, summed by step, oldest first.
+    /// The bytes of a user, summed by step, oldest first. Steps are whole ones, UTC: all that the span touches. Hours and days stay when their minutes go.
     async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError>;
     /// Brings `usage_hours` and `usage_days` up to the minutes, a bounded piece of work; true: there is more.
     async fn roll_up(&self) -> Result<bool, StoreError>;
@@ -432,6 +432,10 @@ pub struct AuditRow {
 pub struct Totals {
     pub usage_up: i64,
     pub usage_down: i64,
+    pub hours_up: i64,
+    pub hours_down: i64,
+    pub days_up: i64,
+    pub days_down: i64,
     pub subscriptions_up: i64,
     pub subscriptions_down: i64,
     pub outbounds_up: i64,

@@ -89,6 +89,10 @@ pub fn summary(reports: u64, refused: u64, sent: &Totals, stored: &Totals, equal
     let pairs = [
         ("usage up", sent.usage_up, stored.usage_up),
         ("usage down", sent.usage_down, stored.usage_down),
+        ("by hour up", sent.hours_up, stored.hours_up),
+        ("by hour down", sent.hours_down, stored.hours_down),
+        ("by day up", sent.days_up, stored.days_up),
+        ("by day down", sent.days_down, stored.days_down),
         ("subscriptions up", sent.subscriptions_up, stored.subscriptions_up),
         ("subscriptions down", sent.subscriptions_down, stored.subscriptions_down),
         ("outbounds up", sent.outbounds_up, stored.outbounds_up),

@@ -1,15 +1,15 @@
 //! The actor around the flush: wakes on a deadline or when much waits, and never runs two at once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorFutureExt as _, AsyncContext as _, AtomicResponse, Context, Handler, Message, WrapFuture as _,
 };
 use tokio::sync::watch;
 
-use crate::model::Position;
+use crate::{model::Position, store::Store};
 
-use super::{Flush, FlushError};
+use super::{Flush, FlushError, rolling::Rolling};
 
 /// How long an acknowledged report waits for the store at most, when the store is there.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -24,17 +24,30 @@ const TRIM_EVERY: Duration = Duration::from_mins(1);
 pub struct FlushActor {
     /// Taken while a flush is under way.
     flush: Option<Flush>,
+    store: Arc<dyn Store>,
+    rolling: Rolling,
     end: watch::Receiver<Position>,
     failing: bool,
 }
 
 impl FlushActor {
     /// An actor around this flush, woken by the journal's durable end.
-    pub const fn new(flush: Flush, end: watch::Receiver<Position>) -> Self {
+    pub fn new(flush: Flush, end: watch::Receiver<Position>) -> Self {
         Self {
+            store: flush.store(),
             flush: Some(flush),
+            rolling: Rolling::default(),
             end,
             failing: false,
+        }
+    }
+
+    /// Has the store sum what it took over by hour and day. Nobody waits for it: not the flush, not a stop.
+    fn roll_up(&mut self, committed: bool, context: &mut Context<Self>) {
+        if self.rolling.begin(committed) {
+            let store = Arc::clone(&self.store);
+            let rolled = async move { store.roll_up().await }.into_actor(self);
+            context.spawn(rolled.map(|outcome, actor, _| actor.rolling.end(&outcome)));
         }
     }
 
@@ -104,12 +117,17 @@ impl Handler<Drain> for FlushActor {
             let outcome = flush.drain().await;
             (flush, outcome)
         };
-        AtomicResponse::new(Box::pin(draining.into_actor(self).map(|(flush, outcome), actor, _| {
+        let drained = draining.into_actor(self).map(|(mut flush, outcome), actor, context| {
             metrics::gauge!("core_flush_backlog_records").set(precise(flush.backlog()));
+            let committed = flush.take_committed();
             actor.flush = Some(flush);
             actor.note(&outcome);
+            if committed || outcome.is_ok() {
+                actor.roll_up(committed, context);
+            }
             outcome
-        })))
+        });
+        AtomicResponse::new(Box::pin(drained))
     }
 }
 

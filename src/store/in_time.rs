@@ -138,6 +138,10 @@ impl Store for InTime {
         within(QUICK, self.0.usage(user, span)).await
     }
 
+    async fn roll_up(&self) -> Result<bool, StoreError> {
+        within(LONG, self.0.roll_up()).await
+    }
+
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {
         within(QUICK, self.0.raise_revision(node, reported)).await
     }

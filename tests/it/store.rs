@@ -9,6 +9,7 @@ mod codes;
 mod deletions;
 mod delta;
 mod flush;
+mod history;
 mod keys;
 mod lists;
 mod lost_answers;

@@ -22,6 +22,7 @@ const ERRORS_KEPT: i64 = 100;
 /// Writes everything; gives how many sums did not fit a column, and the quotas that grew.
 pub(super) fn write(transaction: &Connection, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
     let mut saturated = write_usage(transaction, fold)?;
+    grow_hours_and_days(transaction, fold)?;
     let (held, quotas) = grow_subscriptions(transaction, fold)?;
     saturated += held;
     saturated += grow_protocols(transaction, fold)?;
@@ -50,6 +51,35 @@ fn write_usage(transaction: &Connection, fold: &Fold) -> Result<u64, Fault> {
         ])?;
     }
     Ok(saturated)
+}
+
+/// What is held at 2^63-1 here is not told: it is the same bytes again.
+fn grow_hours_and_days(transaction: &Connection, fold: &Fold) -> Result<(), Fault> {
+    for (sql, sums) in [
+        (
+            include_str!("../../../sql/queries/sqlite/usage_hour_grow.sql"),
+            fold.per_hour(),
+        ),
+        (
+            include_str!("../../../sql/queries/sqlite/usage_day_grow.sql"),
+            fold.per_day(),
+        ),
+    ] {
+        let mut grow = transaction.prepare_cached(sql)?;
+        for (key, bytes) in sums {
+            let (up, down) = bytes.saturated();
+            grow.execute(params![
+                key.node,
+                key.user,
+                key.subscription,
+                key.protocol,
+                key.minute,
+                up,
+                down
+            ])?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives how many sums are held at 2^63-1, and the quotas as they now are: a panel may have begun a new period meanwhile.
@@ -183,12 +213,18 @@ pub(super) fn totals(connection: &Connection) -> Result<Totals, Fault> {
     };
     let counters = ["traffic_bytes_up", "traffic_bytes_down"];
     let (usage_up, usage_down) = both("usage_minutes", ["bytes_up", "bytes_down"])?;
+    let (hours_up, hours_down) = both("usage_hours", ["bytes_up", "bytes_down"])?;
+    let (days_up, days_down) = both("usage_days", ["bytes_up", "bytes_down"])?;
     let (subscriptions_up, subscriptions_down) = both("subscriptions", counters)?;
     let (outbounds_up, outbounds_down) = both("node_outbounds", counters)?;
     let session_events = connection.query_row("SELECT count(*) FROM session_events", [], |row| row.get(0))?;
     Ok(Totals {
         usage_up,
         usage_down,
+        hours_up,
+        hours_down,
+        days_up,
+        days_down,
         subscriptions_up,
         subscriptions_down,
         outbounds_up,

@@ -204,6 +204,11 @@ impl Store for FaultyStore {
         self.through(READS, inner.usage(user, span)).await
     }
 
+    async fn roll_up(&self) -> Result<bool, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.roll_up()).await
+    }
+
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {
         let inner = self.inner();
         self.through(CHANGES, inner.raise_revision(node, reported)).await

@@ -13,7 +13,8 @@ use vpn_core::{
 };
 
 use super::world::{
-    Journal, entry, import, in_each_place, on_each, outbound_usage, report, second, small_import, usage, usage_row,
+    Journal, entry, import, in_each_place, on_each, outbound_usage, report, roll_up, second, small_import, usage,
+    usage_row,
 };
 
 #[tokio::test]
@@ -31,12 +32,17 @@ async fn bytes_reach_every_sum() {
         let totals = Totals {
             usage_up: 11,
             usage_down: 22,
+            hours_up: 11,
+            hours_down: 22,
+            days_up: 11,
+            days_down: 22,
             subscriptions_up: 11,
             subscriptions_down: 22,
             outbounds_up: 1_100,
             outbounds_down: 2_200,
             session_events: 0,
         };
+        roll_up(&*store).await;
         assert_eq!(store.totals().await.unwrap(), totals);
         assert_eq!(store.watermark(journal.id).await.unwrap(), Some(Position(4)));
     })

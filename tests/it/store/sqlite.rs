@@ -81,6 +81,48 @@ async fn usage_rows_are_added_and_the_view_sums_them() {
 }
 
 #[tokio::test]
+async fn hours_and_days_are_filled_from_the_minutes_that_are_there() {
+    let file = File::new().await;
+    let nobodys = UsageRow {
+        subscription: None,
+        ..usage_row(5, 6)
+    };
+    let late = UsageRow {
+        minute: second(-86_400).minute(),
+        ..usage_row(i64::MAX - 3, 7)
+    };
+    let entries = vec![
+        usage("a", second(0), 1, 2),
+        entry(1, second(0), Payload::Usage(report("b", vec![nobodys, late.clone()]))),
+        entry(1, second(0), Payload::Usage(report("c", vec![late]))),
+    ];
+    let mut journal = Journal::new();
+    for entry in entries {
+        journal.flush(&file.store, vec![entry]).await;
+    }
+    let rows = |table: &str| -> Vec<String> {
+        let sql = format!(
+            "SELECT concat_ws(' ', node_id, user_id, coalesce(subscription_id, 'none'), node_protocol_id, {table}, \
+             bytes_up, bytes_down) FROM usage_{table}s ORDER BY 1"
+        );
+        let raw = file.raw();
+        let mut statement = raw.prepare(&sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let kept = (rows("hour"), rows("day"));
+    assert_eq!((kept.0.len(), kept.1.len()), (3, 3));
+    file.raw()
+        .execute_batch(
+            "DROP TABLE usage_hours; DROP TABLE usage_days;
+             DELETE FROM refinery_schema_history WHERE version = 6;",
+        )
+        .unwrap();
+    assert_eq!(file.store.migrate().await.unwrap(), ["V0006__hours_and_days"]);
+    assert_eq!((rows("hour"), rows("day")), kept);
+}
+
+#[tokio::test]
 async fn rows_of_nobody_are_stored_as_they_are() {
     let file = File::new().await;
     let row = UsageRow {

@@ -9,7 +9,7 @@ use vpn_core::{
     store::{UsagePoint, UsageSpan, UsageStep},
 };
 
-use super::world::{Journal, entry, on_each, refused, report, second, usage_row};
+use super::world::{Journal, entry, on_each, refused, report, roll_up, second, usage_row};
 
 fn at(text: &str) -> Time {
     Time::parse_rfc3339(text).unwrap()
@@ -61,6 +61,7 @@ async fn usage_is_summed_by_minute_hour_and_day() {
         journal
             .flush(&*store, vec![used(1, "e", minute("2026-11-24T00:00:00Z", 5, 5))])
             .await;
+        roll_up(&*store).await;
         let ask = async |span| store.usage(UserId(1), span).await.unwrap();
         let (from, to) = ("2026-11-23T00:00:00Z", "2026-11-25T00:00:00Z");
         assert_eq!(
@@ -87,9 +88,18 @@ async fn usage_is_summed_by_minute_hour_and_day() {
                 point("2026-11-24T00:00:00Z", 1_115, 2_225),
             ]
         );
-        // The beginning is in, the end is not.
-        let narrow = span("2026-11-24T00:00:00Z", "2026-11-24T01:00:00Z", UsageStep::Day);
-        assert_eq!(ask(narrow).await, [point("2026-11-24T00:00:00Z", 115, 225)]);
+        // The step of the beginning is in, whole; the end is not.
+        let narrow = |step| span("2026-11-24T00:59:30Z", "2026-11-24T01:00:00Z", step);
+        assert_eq!(
+            ask(narrow(UsageStep::Minute)).await,
+            [point("2026-11-24T00:59:00Z", 100, 200)]
+        );
+        assert_eq!(
+            ask(narrow(UsageStep::Hour)).await,
+            [point("2026-11-24T00:00:00Z", 115, 225)]
+        );
+        let narrow = narrow(UsageStep::Day);
+        assert_eq!(ask(narrow).await, [point("2026-11-24T00:00:00Z", 1_115, 2_225)]);
         assert_eq!(store.usage(UserId(2), narrow).await.unwrap(), []);
     })
     .await;
@@ -114,6 +124,7 @@ async fn usage_is_kept_apart_by_node_subscription_and_inbound() {
             used(2, "d", minute(noon, 4, 4)),
         ];
         Journal::new().flush(&*store, entries).await;
+        roll_up(&*store).await;
         let points = store
             .usage(UserId(1), span(noon, "2026-11-24T13:00:00Z", UsageStep::Day))
             .await
@@ -148,6 +159,7 @@ async fn sums_are_held_and_answers_are_bounded() {
                 .flush(&*store, vec![used(1, key, minute(noon, i64::MAX, i64::MAX))])
                 .await;
         }
+        roll_up(&*store).await;
         let day = span(noon, "2026-11-24T13:00:00Z", UsageStep::Day);
         let held = store.usage(UserId(1), day).await.unwrap();
         assert_eq!(held, [point("2026-11-24T00:00:00Z", i64::MAX, i64::MAX)]);
@@ -160,6 +172,7 @@ async fn sums_are_held_and_answers_are_bounded() {
             .collect();
         let many = entry(1, second(0), Payload::Usage(report("many", rows)));
         journal.flush(&*store, vec![many]).await;
+        roll_up(&*store).await;
         let minutes = span("1970-01-01T00:00:00Z", "2027-01-01T00:00:00Z", UsageStep::Minute);
         let (field, message) = refused(store.usage(UserId(1), minutes).await);
         assert_eq!(field, "from", "{message}");

@@ -43,8 +43,10 @@ const STORES: &[Kind] = &[Kind {
     name: "sqlite",
     open: |directory| Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap()),
     run: |directory, sql| {
-        let done = rusqlite::Connection::open(directory.join("core.db")).and_then(|file| file.execute_batch(sql));
-        Box::pin(std::future::ready(done.unwrap()))
+        Box::pin(async move {
+            let file = rusqlite::Connection::open(directory.join("core.db")).unwrap();
+            file.execute_batch(sql).unwrap();
+        })
     },
     trap: |event, table, when| {
         format!(
@@ -282,6 +284,11 @@ pub fn protocol(id: i64, node: i64) -> NodeProtocol {
 
 pub async fn import(store: &dyn Store, import: &CatalogImport) {
     store.import(import, &by("cli")).await.unwrap();
+}
+
+/// Waits until hours and days are what the minutes are: some stores sum them later.
+pub async fn roll_up(store: &dyn Store) {
+    while store.roll_up().await.unwrap() {}
 }
 
 pub async fn settle(store: &dyn Store, node: NodeId, hash: ConfigHash, above: i64) -> Option<i64> {

@@ -1,6 +1,6 @@
 -- Summed in halves of 32 bits: sum() fails where a sum leaves 64 bits.
 SELECT
-    minute - minute % ?4 AS step,
+    minute,
     node_id,
     subscription_id,
     node_protocol_id,
@@ -10,6 +10,6 @@ SELECT
     sum(bytes_down & 4294967295)
 FROM usage_minutes
 WHERE user_id = ?1 AND minute >= ?2 AND minute < ?3
-GROUP BY step, node_id, subscription_id, node_protocol_id
-ORDER BY step, node_id, subscription_id, node_protocol_id
-LIMIT ?5
+GROUP BY minute, node_id, subscription_id, node_protocol_id
+ORDER BY minute, node_id, subscription_id, node_protocol_id
+LIMIT ?4
