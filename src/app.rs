@@ -45,7 +45,7 @@ use crate::{
     http,
     journal::{self, Disk, Journal, RealDisk},
     node::{keys::Keys, registry::Nodes},
-    store::{Store, Totals, in_time::InTime},
+    store::{Retention, Store, Totals, in_time::InTime},
     telemetry,
 };
 
@@ -163,6 +163,7 @@ impl Core {
             snapshots,
             clock: ground.clock.clone(),
             offline_after: settings.node_offline_after,
+            retention: retention(settings),
         });
         servers.ready.store(true, SeqCst);
         let ports = servers.ports;
@@ -383,6 +384,15 @@ impl Servers {
     async fn stop(self) {
         let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
         futures_util::future::join(http, self.grpc.stop()).await;
+    }
+}
+
+const fn retention(settings: &Settings) -> Retention {
+    Retention {
+        usage_minutes: settings.usage_minutes_keep,
+        usage_hours: settings.usage_hours_keep,
+        session_events: settings.session_events_keep,
+        node_stats: settings.node_stats_keep,
     }
 }
 

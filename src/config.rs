@@ -58,6 +58,18 @@ pub struct Settings {
     /// Size of the journal past which reports are refused, such as 10GiB
     #[arg(long, env, global = true, value_parser = journal_size)]
     pub journal_max_bytes: ByteSize,
+    /// How long usage is kept by the minute, such as 35d
+    #[arg(long, env, global = true, value_parser = keep)]
+    pub usage_minutes_keep: Duration,
+    /// How long usage is kept by the hour; by the day it is kept for ever
+    #[arg(long, env, global = true, value_parser = keep)]
+    pub usage_hours_keep: Duration,
+    /// How long session events are kept
+    #[arg(long, env, global = true, value_parser = keep)]
+    pub session_events_keep: Duration,
+    /// How long the nodes' system stats are kept
+    #[arg(long, env, global = true, value_parser = keep)]
+    pub node_stats_keep: Duration,
     /// A node that has not called for so long is offline, such as 30s
     #[arg(long, env, global = true, value_parser = span)]
     pub node_offline_after: Duration,
@@ -211,18 +223,32 @@ fn plain(value: toml::Value) -> Option<String> {
     }
 }
 
-/// Reads a length of time such as `30s` or `48h`.
+/// Reads a length of time such as `30s`, `48h` or `35d`. A day has 24 hours.
 ///
 /// # Errors
 /// If it is not one, or not longer than zero.
 pub fn span(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text
+    let span = text
         .parse()
-        .map_err(|_| "must be a length of time, such as 30s or 48h".to_owned())?;
+        .and_then(|span: jiff::Span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| "must be a length of time, such as 30s, 48h or 35d".to_owned())?;
     Duration::try_from(span)
         .ok()
         .filter(|span| !span.is_zero())
         .ok_or_else(|| "must be longer than zero".to_owned())
+}
+
+/// The least and the most that is kept: no report is older than a few minutes as a rule, and nobody bills for more than ten years.
+const KEEP_LEAST: Duration = Duration::from_hours(24);
+const KEEP_MOST: Duration = Duration::from_hours(24 * 3_650);
+
+fn keep(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if (KEEP_LEAST..=KEEP_MOST).contains(&span) {
+        Ok(span)
+    } else {
+        Err("must be between 1d and 3650d".to_owned())
+    }
 }
 
 /// The least journal that makes sense: two segments and room to report in.
@@ -280,6 +306,15 @@ mod tests {
         );
         assert_eq!(settings.journal_keep, Duration::from_hours(48));
         assert_eq!(settings.journal_max_bytes, ByteSize::gib(10));
+        let days = |days: u64| Duration::from_hours(24 * days);
+        assert_eq!(
+            (settings.usage_minutes_keep, settings.usage_hours_keep),
+            (days(35), days(400))
+        );
+        assert_eq!(
+            (settings.session_events_keep, settings.node_stats_keep),
+            (days(90), days(30))
+        );
         assert_eq!(settings.node_ip(), Ipv4Addr::LOCALHOST);
     }
 
@@ -308,10 +343,25 @@ mod tests {
             ("--journal-keep", "soon"),
             ("--journal-keep", "0s"),
             ("--journal-max-bytes", "1KiB"),
+            ("--usage-minutes-keep", "23h"),
+            ("--usage-hours-keep", "3651d"),
+            ("--session-events-keep", "1 month"),
+            ("--node-stats-keep", "30"),
             ("--bind-ip", "localhost"),
             ("--admin-token", "short"),
         ] {
             assert!(read(&[flag, bad]).unwrap_err().contains(flag), "{flag} {bad}");
+        }
+    }
+
+    #[test]
+    fn a_length_of_time_may_be_in_days() {
+        for (text, hours) in [("35d", 35 * 24), ("1 day", 24), ("1d 12h", 36), ("48h", 48)] {
+            assert_eq!(span(text), Ok(Duration::from_hours(hours)), "{text}");
+        }
+        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "d", "-1d", "0d", "1mo", "1y", "30"] {
+            assert!(span(bad).is_err(), "{bad}");
         }
     }
 }

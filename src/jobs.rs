@@ -1,6 +1,7 @@
 //! What is done from time to time.
 
 pub mod states;
+pub mod upkeep;
 pub mod watchdog;
 
 use std::{future::Future, time::Duration};

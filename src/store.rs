@@ -17,6 +17,8 @@ mod weighing;
 
 use std::time::Duration;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;

@@ -9,9 +9,9 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    jobs::{self, states::StateSaver, watchdog::Watchdog},
+    jobs::{self, states::StateSaver, upkeep::Housekeeper, watchdog::Watchdog},
     node::{keys::Keys, registry::Nodes},
-    store::Store,
+    store::{Retention, Store},
 };
 
 use super::snapshot::{self, Snapshots};
@@ -31,6 +31,7 @@ pub struct Materials {
     pub snapshots: Arc<Mutex<Snapshots>>,
     pub clock: Clock,
     pub offline_after: Duration,
+    pub retention: Retention,
 }
 
 impl Background {
@@ -43,6 +44,7 @@ impl Background {
             snapshots,
             clock,
             offline_after,
+            retention,
         } = materials;
         let (stop, stopped) = watch::channel(false);
         let mut watchdog = Watchdog::new(nodes.clone(), clock.clone(), offline_after);
@@ -50,6 +52,7 @@ impl Background {
             watchdog.look();
             std::future::ready(())
         });
+        let housekeeper = Housekeeper::new(Arc::clone(&store), clock.clone(), retention).run(stopped.clone());
         let saver = Arc::new(Mutex::new(StateSaver::new(nodes, Arc::clone(&store), clock)));
         let save_states = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
             let saver = Arc::clone(&saver);
@@ -69,6 +72,7 @@ impl Background {
         });
         let tasks = vec![
             tokio::spawn(watch),
+            tokio::spawn(housekeeper),
             tokio::spawn(save_states),
             tokio::spawn(save_keys),
             tokio::spawn(save_snapshot),

@@ -8,7 +8,7 @@ use futures_util::FutureExt as _;
 
 use super::{
     AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
-    RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted,
+    RejectedTable, Retention, Store, StoreError, Totals, Upkeep, UsagePoint, UsageSpan, Wanted,
 };
 use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
@@ -140,6 +140,10 @@ impl Store for InTime {
 
     async fn roll_up(&self) -> Result<bool, StoreError> {
         within(LONG, self.0.roll_up()).await
+    }
+
+    async fn maintain(&self, now: Time, keep: Retention) -> Result<Upkeep, StoreError> {
+        within(LONG, self.0.maintain(now, keep)).await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {

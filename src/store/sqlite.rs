@@ -18,6 +18,7 @@ mod quotas;
 mod rows;
 mod sifting;
 mod table;
+mod upkeep;
 mod usage;
 mod values;
 mod worker;
@@ -38,7 +39,7 @@ use self::{
 };
 use super::{
     AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
-    RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted,
+    RejectedTable, Retention, Store, StoreError, Totals, Upkeep, UsagePoint, UsageSpan, Wanted,
 };
 use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
@@ -339,6 +340,10 @@ impl Store for SqliteStore {
     /// They grow with the minutes: there is nothing to do.
     async fn roll_up(&self) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    async fn maintain(&self, now: Time, keep: Retention) -> Result<Upkeep, StoreError> {
+        self.write("maintain", move |tx| upkeep::maintain(tx, now, keep)).await
     }
 
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {

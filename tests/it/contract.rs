@@ -23,4 +23,5 @@ mod rpc_refusals;
 mod settings;
 pub mod sums;
 mod sync;
+mod upkeep;
 pub mod world;

@@ -18,5 +18,6 @@ mod poison;
 mod quotas;
 mod reports;
 mod sqlite;
+mod upkeep;
 mod usage;
 mod world;

@@ -25,7 +25,8 @@ use vpn_core::{
     },
     store::{
         AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,
-        RejectedTable, Store, StoreError, Totals, UsagePoint, UsageSpan, Wanted, sqlite::SqliteStore,
+        RejectedTable, Retention, Store, StoreError, Totals, Upkeep, UsagePoint, UsageSpan, Wanted,
+        sqlite::SqliteStore,
     },
 };
 
@@ -207,6 +208,11 @@ impl Store for FaultyStore {
     async fn roll_up(&self) -> Result<bool, StoreError> {
         let inner = self.inner();
         self.through(CHANGES, inner.roll_up()).await
+    }
+
+    async fn maintain(&self, now: Time, keep: Retention) -> Result<Upkeep, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.maintain(now, keep)).await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {

@@ -3,13 +3,13 @@
 mod file;
 mod following;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use vpn_core::{
-    model::{NodeId, SubscriptionId, entry::Payload, node::NodePatch, usage::UsageRow},
-    store::{Store, sqlite::SqliteStore},
+    model::{NodeId, SubscriptionId, Time, entry::Payload, node::NodePatch, usage::UsageRow},
+    store::{Retention, Store, sqlite::SqliteStore},
 };
 
 use super::world::{
@@ -114,12 +114,43 @@ async fn hours_and_days_are_filled_from_the_minutes_that_are_there() {
     assert_eq!((kept.0.len(), kept.1.len()), (3, 3));
     file.raw()
         .execute_batch(
-            "DROP TABLE usage_hours; DROP TABLE usage_days;
-             DELETE FROM refinery_schema_history WHERE version = 6;",
+            "DROP TABLE usage_hours; DROP TABLE usage_days; DROP TABLE node_stats;
+             DROP INDEX usage_minutes_by_minute; DROP INDEX session_events_by_time;
+             DELETE FROM refinery_schema_history WHERE version >= 6;",
         )
         .unwrap();
-    assert_eq!(file.store.migrate().await.unwrap(), ["V0006__hours_and_days"]);
+    assert_eq!(
+        file.store.migrate().await.unwrap(),
+        ["V0006__hours_and_days", "V0007__upkeep"]
+    );
     assert_eq!((rows("hour"), rows("day")), kept);
+}
+
+#[tokio::test]
+async fn what_is_old_goes_in_slices() {
+    let file = File::new().await;
+    file.raw()
+        .execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 7000)
+             INSERT INTO node_stats SELECT i, i * 60000, 1, 1.5, 1, 1, 1, 1, 1, 1, 1, 1, 1 FROM n;
+             INSERT INTO session_events (node_id, user_id, protocol, event_type, occurred_at)
+             SELECT node_id, 1, 'vless', 'online', at FROM node_stats WHERE node_id <= 100;",
+        )
+        .unwrap();
+    let keep = Retention {
+        usage_minutes: Duration::from_mins(1_000),
+        usage_hours: Duration::from_mins(1_000),
+        session_events: Duration::from_mins(1_000),
+        node_stats: Duration::from_mins(1_000),
+    };
+    let now = Time::from_millis(7_000 * 60_000);
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let done = file.store.maintain(now, keep).await.unwrap();
+        steps.push((done.rows_deleted, done.more));
+    }
+    assert_eq!(steps, [(5_100, true), (999, false), (0, false)]);
+    assert_eq!(file.number("SELECT min(at) / 60000 FROM node_stats"), 6_000);
 }
 
 #[tokio::test]
