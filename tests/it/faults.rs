@@ -13,6 +13,7 @@ mod process;
 mod register;
 mod restart;
 mod revival;
+mod rolling;
 mod stop;
 pub mod store;
 mod sums;

@@ -52,6 +52,10 @@ const CHANGES: bool = true;
 pub struct FaultyStore {
     inner: Mutex<Arc<dyn Store>>,
     mood: watch::Sender<Mood>,
+    /// What it does with calls to sum hours and days, when it is well otherwise.
+    pub rolling: watch::Sender<Mood>,
+    /// Calls to sum hours and days.
+    pub rolls: AtomicU64,
     /// Calls that did not get through.
     pub failures: AtomicU64,
 }
@@ -62,6 +66,8 @@ impl FaultyStore {
         Arc::new(Self {
             inner: Mutex::new(Arc::new(SqliteStore::open(file).unwrap())),
             mood: watch::Sender::new(mood),
+            rolling: watch::Sender::new(Mood::Well),
+            rolls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         })
     }
@@ -207,6 +213,11 @@ impl Store for FaultyStore {
 
     async fn roll_up(&self) -> Result<bool, StoreError> {
         let inner = self.inner();
+        self.rolls.fetch_add(1, SeqCst);
+        let mut rolling = self.rolling.subscribe();
+        if *rolling.wait_for(|mood| *mood != Mood::Hanging).await.unwrap() == Mood::Away {
+            return Err(StoreError::Away("the test says so".to_owned()));
+        }
         self.through(CHANGES, inner.roll_up()).await
     }
 
