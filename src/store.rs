@@ -17,8 +17,6 @@ mod weighing;
 
 use std::time::Duration;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;

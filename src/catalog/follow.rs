@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     clock::Clock,
@@ -31,6 +31,9 @@ use super::{
 /// A change waits for others so long; but the first of a row of changes not longer than that.
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// How often a store that tells of changes by itself is asked all the same: a word of it may be lost.
+const ASK_ANYWAY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often due resets are looked for.
 const RESETS_EVERY: Duration = Duration::from_secs(10);
@@ -62,11 +65,38 @@ pub struct Catalogue {
     unsaid: HashMap<SubscriptionId, (SubscriptionStatus, SubscriptionStatus)>,
     /// The change up to which everything is known; `None` = nothing is.
     seq: Option<i64>,
+    /// Where the store tells of changes by itself.
+    words: Option<Words>,
     /// Changes that wait for quiet: the last that was seen, when it was, and when the first was.
     waiting: Option<(i64, Time, Time)>,
     resets_at: Time,
     /// All nodes and keys, to be told when the nodes are seated: a key must never lead to a node that is not there yet.
     pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
+}
+
+/// What a store says by itself of changes.
+struct Words {
+    heard: watch::Receiver<u64>,
+    /// There was a word, and the store has not been asked since.
+    unasked: bool,
+    asked_at: Time,
+}
+
+impl Words {
+    /// Whether it is time to ask the store.
+    fn say_ask(&mut self, now: Time) -> bool {
+        // A sender that is gone says nothing more: then time alone does.
+        if self.heard.has_changed().unwrap_or(false) {
+            self.heard.mark_unchanged();
+            self.unasked = true;
+        }
+        self.unasked || now.since(self.asked_at) >= ASK_ANYWAY_EVERY
+    }
+
+    const fn was_asked(&mut self, now: Time) {
+        self.unasked = false;
+        self.asked_at = now;
+    }
 }
 
 impl Catalogue {
@@ -77,6 +107,11 @@ impl Catalogue {
         clock: Clock,
         (ledger, crossed): (Arc<Ledger>, mpsc::Receiver<SubscriptionId>),
     ) -> Self {
+        let words = store.changes().map(|heard| Words {
+            heard,
+            unasked: true,
+            asked_at: Time::default(),
+        });
         Self {
             store,
             sink,
@@ -94,6 +129,7 @@ impl Catalogue {
             due: Due::default(),
             unsaid: HashMap::new(),
             seq: None,
+            words,
             waiting: None,
             resets_at: Time::default(),
             pending_keys: None,
@@ -161,7 +197,12 @@ impl Catalogue {
 
     async fn is_time_to_load(&mut self) -> Result<bool, StoreError> {
         let Some(known) = self.seq else { return Ok(false) };
-        let (seq, now) = (self.store.catalog_seq().await?, self.clock.now());
+        let now = self.clock.now();
+        if self.waiting.is_none() && self.words.as_mut().is_some_and(|words| !words.say_ask(now)) {
+            return Ok(false);
+        }
+        let seq = self.store.catalog_seq().await?;
+        self.words.iter_mut().for_each(|words| words.was_asked(now));
         if seq == known {
             self.waiting = None;
             return Ok(false);

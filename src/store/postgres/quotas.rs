@@ -89,17 +89,6 @@ pub(super) async fn reset(
     Ok(done)
 }
 
-/// Whether a period of any subscription is over.
-pub(super) async fn is_any_due(line: &Line, now: Time) -> Result<bool, Fault> {
-    for (strategy, period) in periods(now) {
-        let sql = include_str!("../../../sql/queries/postgres/subscriptions_due.sql");
-        if !line.query(sql, &[&Text(strategy), &period, &1_i64]).await?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Begins the periods that are due, at most [`RESETS_MAX`] at a time. However many were missed, the one that now is begins.
 pub(super) async fn reset_due(line: &Line, now: Time) -> Result<Vec<SubscriptionId>, Fault> {
     let by = Change {

@@ -51,22 +51,26 @@ impl Taken {
         Ok(taken)
     }
 
-    /// Takes what was refused apart, until each bad piece stands alone. The last part first: the stack gives them in order.
+    /// Takes what was refused apart, in order, until each bad piece stands alone.
     async fn sift(&mut self, line: &Line, all: &[Piece], words: String) -> Result<(), Fault> {
-        let mut refused: Vec<(&[Piece], String)> = vec![(all, words)];
-        while let Some((part, words)) = refused.pop() {
-            if let [piece] = part {
-                self.refusals.add(&words);
-                self.put_aside(line, piece.clone().put_aside(&words)).await?;
-                continue;
-            }
-            for part in part.chunks(part.len().div_ceil(PARTS).max(1)) {
-                if let Err(words) = self.attempt(line, &Fold::of(part)).await? {
-                    refused.push((part, words));
+        let mut rest = Vec::new();
+        let mut refused = Some((all, words));
+        loop {
+            match refused.take() {
+                Some(([piece], words)) => {
+                    self.refusals.add(&words);
+                    self.put_aside(line, piece.clone().put_aside(&words)).await?;
                 }
+                Some((part, _)) => rest.extend(part.chunks(part.len().div_ceil(PARTS).max(1)).rev()),
+                None => {}
+            }
+            let Some(part) = rest.pop() else {
+                return Ok(());
+            };
+            if let Err(words) = self.attempt(line, &Fold::of(part)).await? {
+                refused = Some((part, words));
             }
         }
-        Ok(())
     }
 
     /// Writes it, or leaves no trace of it and gives the database's words if it was refused for what is in it.

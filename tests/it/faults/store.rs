@@ -11,7 +11,6 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::sync::watch;
 use vpn_core::{
     model::{
         CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
