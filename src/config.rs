@@ -164,8 +164,8 @@ pub fn bad_value(error: &clap::Error) -> Option<String> {
         _ => None,
     };
     let setting = text(ContextKind::InvalidArg)?;
-    let value =
-        text(ContextKind::InvalidValue).filter(|value| !value.is_empty() && !SECRET.iter().any(|it| setting.starts_with(it)));
+    let value = text(ContextKind::InvalidValue)
+        .filter(|value| !value.is_empty() && !SECRET.iter().any(|it| setting.starts_with(it)));
     let value = value.map(|value| format!("'{value}': ")).unwrap_or_default();
     let why = match (error.get(ContextKind::ValidValue), error.source()) {
         (Some(ContextValue::Strings(valid)), _) if !valid.is_empty() => format!("must be one of {}", valid.join(", ")),

@@ -5,7 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, UserId,
-    catalog::{Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink, User},
+    catalog::{
+        Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeRoutingRule, Subscription, SubscriptionLink, User,
+    },
 };
 
 /// A row of any table that admins change.

@@ -78,9 +78,7 @@ fn named(changes: &[CatalogChange]) -> Named {
             CatalogChange::Delete { row, .. } => named.change(*row),
             CatalogChange::Join { protocol, links } => {
                 named.read(RowRef::Protocol(*protocol));
-                links
-                    .iter()
-                    .for_each(|link| named.refer("subscription_links", link.0));
+                links.iter().for_each(|link| named.refer("subscription_links", link.0));
             }
             CatalogChange::Leave { protocol, .. } => named.read(RowRef::Protocol(*protocol)),
         }

@@ -3,8 +3,8 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 
 use super::{
     AuditRow, Batch, CatalogDelta, CatalogOutcome, Change, CommitOutcome, Fleet, Page, PatchOutcome, RejectedRow,

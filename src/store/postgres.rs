@@ -73,7 +73,10 @@ impl Store for PostgresStore {
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        let looking = self.door.read("pending_migrations", |line| async move { migrate::pending(&line).await });
+        let looking = self.door.read(
+            "pending_migrations",
+            |line| async move { migrate::pending(&line).await },
+        );
         looking.await
     }
 
@@ -86,21 +89,30 @@ impl Store for PostgresStore {
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(listen::listen(std::sync::Arc::clone(&self.door.lines), self.schema.clone()))
+        Some(listen::listen(
+            std::sync::Arc::clone(&self.door.lines),
+            self.schema.clone(),
+        ))
     }
 
     async fn load_fleet(&self) -> Result<Fleet, StoreError> {
-        let loading = self.door.read("load_fleet", |line| async move { catalog::fleet(&line).await });
+        let loading = self
+            .door
+            .read("load_fleet", |line| async move { catalog::fleet(&line).await });
         loading.await
     }
 
     async fn catalog_seq(&self) -> Result<i64, StoreError> {
-        let asking = self.door.glance("catalog_seq", |line| async move { catalog::seq(&line).await });
+        let asking = self
+            .door
+            .glance("catalog_seq", |line| async move { catalog::seq(&line).await });
         asking.await
     }
 
     async fn find_key(&self, hash: SecretHash) -> Result<Option<NodeKey>, StoreError> {
-        let asking = self.door.glance("find_key", |line| async move { keys::find(&line, hash).await });
+        let asking = self
+            .door
+            .glance("find_key", |line| async move { keys::find(&line, hash).await });
         asking.await
     }
 
@@ -119,31 +131,43 @@ impl Store for PostgresStore {
 
     async fn mark_keys_used(&self, used: &[(SecretHash, Time)]) -> Result<(), StoreError> {
         self.door
-            .write("mark_keys_used", |line| async move { keys::mark_used(&line, used).await })
+            .write(
+                "mark_keys_used",
+                |line| async move { keys::mark_used(&line, used).await },
+            )
             .await
     }
 
     async fn save_states(&self, at: Time, states: &[(NodeId, StoredState)]) -> Result<(), StoreError> {
         self.door
-            .write("save_states", |line| async move { nodes::save_states(&line, at, states).await })
+            .write("save_states", |line| async move {
+                nodes::save_states(&line, at, states).await
+            })
             .await
     }
 
     async fn settle_revisions(&self, wanted: &[Wanted]) -> Result<Vec<Option<i64>>, StoreError> {
         self.door
-            .write("settle_revisions", |line| async move { nodes::settle_revisions(&line, wanted).await })
+            .write("settle_revisions", |line| async move {
+                nodes::settle_revisions(&line, wanted).await
+            })
             .await
     }
 
     async fn raise_revision(&self, node: NodeId, reported: i64) -> Result<Option<i64>, StoreError> {
         self.door
-            .write("raise_revision", |line| async move { nodes::raise_revision(&line, node, reported).await })
+            .write("raise_revision", |line| async move {
+                nodes::raise_revision(&line, node, reported).await
+            })
             .await
     }
 
     async fn watermark(&self, journal: JournalId) -> Result<Option<Position>, StoreError> {
         self.door
-            .glance("watermark", |line| async move { commit::watermark(&line, journal).await })
+            .glance(
+                "watermark",
+                |line| async move { commit::watermark(&line, journal).await },
+            )
             .await
     }
 
@@ -151,7 +175,10 @@ impl Store for PostgresStore {
         let batch = &batch;
         let (outcome, refusals) = self
             .door
-            .write("commit", |line| async move { commit::commit(&line, batch.clone()).await })
+            .write(
+                "commit",
+                |line| async move { commit::commit(&line, batch.clone()).await },
+            )
             .await?;
         refusals.tell();
         Ok(outcome)
@@ -166,7 +193,9 @@ impl Store for PostgresStore {
     ) -> Result<PatchOutcome, StoreError> {
         let patch = &patch;
         self.door
-            .write("patch_node", |line| async move { nodes::patch(&line, id, patch, if_version, by).await })
+            .write("patch_node", |line| async move {
+                nodes::patch(&line, id, patch, if_version, by).await
+            })
             .await
     }
 
@@ -178,7 +207,10 @@ impl Store for PostgresStore {
 
     async fn node_errors(&self, node: NodeId, page: Page) -> Result<Vec<NodeErrorRow>, StoreError> {
         self.door
-            .glance("node_errors", |line| async move { nodes::errors(&line, node, page).await })
+            .glance(
+                "node_errors",
+                |line| async move { nodes::errors(&line, node, page).await },
+            )
             .await
     }
 
@@ -201,14 +233,20 @@ impl Store for PostgresStore {
 
     async fn revoke_key(&self, node: NodeId, key: KeyId, by: &Change) -> Result<Option<NodeKey>, StoreError> {
         self.door
-            .write("revoke_key", |line| async move { keys::revoke(&line, node, key, by).await })
+            .write(
+                "revoke_key",
+                |line| async move { keys::revoke(&line, node, key, by).await },
+            )
             .await
     }
 
     async fn create_code(&self, code: NewCode, by: &Change) -> Result<Option<RegistrationCode>, StoreError> {
         let code = &code;
         self.door
-            .write("create_code", |line| async move { codes::create(&line, code, by).await })
+            .write(
+                "create_code",
+                |line| async move { codes::create(&line, code, by).await },
+            )
             .await
     }
 
@@ -233,7 +271,9 @@ impl Store for PostgresStore {
     async fn create_token(&self, token: NewToken, by: &Change) -> Result<AdminToken, StoreError> {
         let token = &token;
         self.door
-            .write("create_token", |line| async move { admin::create_token(&line, token, by).await })
+            .write("create_token", |line| async move {
+                admin::create_token(&line, token, by).await
+            })
             .await
     }
 
@@ -246,7 +286,10 @@ impl Store for PostgresStore {
     async fn use_token(&self, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, StoreError> {
         let found = self
             .door
-            .glance("find_token", |line| async move { admin::find_token(&line, hash, at).await })
+            .glance(
+                "find_token",
+                |line| async move { admin::find_token(&line, hash, at).await },
+            )
             .await?;
         let Some(mut token) = found else {
             return Ok(None);
@@ -254,9 +297,9 @@ impl Store for PostgresStore {
         let (minute, id) = (at.minute(), token.id);
         if token.last_used_at.is_none_or(|noted| noted < minute) {
             // A full disk must not lock the admins out: the note is a courtesy, and the next call tries again.
-            let note = self
-                .door
-                .write("note_token_use", |line| async move { admin::note_token_use(&line, id, minute).await });
+            let note = self.door.write("note_token_use", |line| async move {
+                admin::note_token_use(&line, id, minute).await
+            });
             match note.await {
                 Ok(()) => token.last_used_at = Some(minute),
                 Err(error) => tracing::warn!(token = %token.id, %error, "the use of an admin token is not noted"),
@@ -267,13 +310,18 @@ impl Store for PostgresStore {
 
     async fn delete_token(&self, id: TokenId, by: &Change) -> Result<bool, StoreError> {
         self.door
-            .write("delete_token", |line| async move { admin::delete_token(&line, id, by).await })
+            .write("delete_token", |line| async move {
+                admin::delete_token(&line, id, by).await
+            })
             .await
     }
 
     async fn rejected(&self, what: RejectedTable, page: Page) -> Result<Vec<RejectedRow>, StoreError> {
         self.door
-            .glance("rejected", |line| async move { admin::rejected(&line, what, page).await })
+            .glance(
+                "rejected",
+                |line| async move { admin::rejected(&line, what, page).await },
+            )
             .await
     }
 
@@ -286,7 +334,9 @@ impl Store for PostgresStore {
     async fn change_catalog(&self, changes: Vec<CatalogChange>, by: &Change) -> Result<CatalogOutcome, StoreError> {
         let changes = &changes;
         self.door
-            .write("change_catalog", |line| async move { changing::change(&line, changes.clone(), by).await })
+            .write("change_catalog", |line| async move {
+                changing::change(&line, changes.clone(), by).await
+            })
             .await
     }
 
@@ -310,7 +360,9 @@ impl Store for PostgresStore {
 
     async fn change_statuses(&self, changes: &[StatusChange], by: &Change) -> Result<Vec<SubscriptionId>, StoreError> {
         self.door
-            .write("change_statuses", |line| async move { quotas::change_statuses(&line, changes, by).await })
+            .write("change_statuses", |line| async move {
+                quotas::change_statuses(&line, changes, by).await
+            })
             .await
     }
 
@@ -321,7 +373,9 @@ impl Store for PostgresStore {
         by: &Change,
     ) -> Result<Vec<SubscriptionId>, StoreError> {
         self.door
-            .write("reset_subscriptions", |line| async move { quotas::reset(&line, ids, at, by).await })
+            .write("reset_subscriptions", |line| async move {
+                quotas::reset(&line, ids, at, by).await
+            })
             .await
     }
 
@@ -367,7 +421,10 @@ impl Store for PostgresStore {
 
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {
         self.door
-            .write("import", |line| async move { changing::import(&line, import, by).await })
+            .write(
+                "import",
+                |line| async move { changing::import(&line, import, by).await },
+            )
             .await
     }
 

@@ -27,8 +27,8 @@ mod writing;
 use std::path::Path;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 use rusqlite::Transaction;
+use tokio::sync::watch;
 
 use self::{
     asking::answering,

@@ -67,9 +67,8 @@ impl Address {
                 _ => others.push((name.into_owned(), value.into_owned())),
             }
         }
-        let (mode, trust) = ssl_mode(mode.as_deref()).ok_or_else(|| {
-            bad("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned())
-        })?;
+        let (mode, trust) = ssl_mode(mode.as_deref())
+            .ok_or_else(|| bad("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()))?;
         url.set_query(None);
         if !others.is_empty() {
             url.query_pairs_mut().extend_pairs(others);
@@ -105,7 +104,11 @@ impl Address {
             Host::Unix(path) => path.display().to_string(),
         });
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
-        format!("{}/{database}, schema {}", hosts.collect::<Vec<_>>().join(","), self.schema)
+        format!(
+            "{}/{database}, schema {}",
+            hosts.collect::<Vec<_>>().join(","),
+            self.schema
+        )
     }
 }
 
@@ -174,7 +177,9 @@ mod tests {
 
     #[test]
     fn a_log_shows_no_password() {
-        let shown = address("postgres://core:secret@db.example.test:6432/panel").unwrap().shown();
+        let shown = address("postgres://core:secret@db.example.test:6432/panel")
+            .unwrap()
+            .shown();
         assert_eq!(shown, "db.example.test/panel, schema core");
     }
 }

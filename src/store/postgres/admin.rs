@@ -33,7 +33,10 @@ pub(super) async fn create_token(line: &Line, new: &NewToken, by: &Change) -> Re
                VALUES ($1, $2, $3, $4, $5) RETURNING *";
     let name = storable(&new.name);
     let row = line
-        .query_one(sql, &[&new.hash, &name, &Text(new.role), &new.created_at, &new.expires_at])
+        .query_one(
+            sql,
+            &[&new.hash, &name, &Text(new.role), &new.created_at, &new.expires_at],
+        )
         .await?;
     let made = token(&row)?;
     let details = serde_json::json!({ "name": made.name, "role": made.role, "expiresAt": made.expires_at });
@@ -53,7 +56,11 @@ pub(super) async fn tokens(line: &Line, page: Page) -> Result<Vec<AdminToken>, F
 /// The token with this hash, if it has not ended by `at`.
 pub(super) async fn find_token(line: &Line, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, Fault> {
     let sql = "SELECT * FROM admin_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)";
-    line.query_opt(sql, &[&hash, &at]).await?.as_ref().map(token).transpose()
+    line.query_opt(sql, &[&hash, &at])
+        .await?
+        .as_ref()
+        .map(token)
+        .transpose()
 }
 
 /// Notes a use.
@@ -86,14 +93,13 @@ pub(super) async fn audit(
 }
 
 /// Adds lines to the audit log, in order, in one statement.
-pub(super) async fn audit_all(
-    line: &Line,
-    by: &Change,
-    lines: &[(String, Option<i64>, Value)],
-) -> Result<(), Fault> {
+pub(super) async fn audit_all(line: &Line, by: &Change, lines: &[(String, Option<i64>, Value)]) -> Result<(), Fault> {
     let actions: Vec<&str> = lines.iter().map(|(action, ..)| action.as_str()).collect();
     let subjects: Vec<Option<i64>> = lines.iter().map(|(_, subject, _)| *subject).collect();
-    let details: Vec<Value> = lines.iter().map(|(.., details)| storable_json(details.clone())).collect();
+    let details: Vec<Value> = lines
+        .iter()
+        .map(|(.., details)| storable_json(details.clone()))
+        .collect();
     let actor = storable(&by.actor);
     let request_id = by.request_id.as_deref().map(storable);
     line.execute(

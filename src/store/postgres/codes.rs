@@ -18,7 +18,10 @@ use crate::{
         node::{NewCode, NodeIdentity, NodeKey, RegisterOutcome, RegistrationCode},
         secrets::SecretHash,
     },
-    store::{Change, Page, StoreError, reserved::{RESERVED_OUTBOUNDS, ReservedOutbound}},
+    store::{
+        Change, Page, StoreError,
+        reserved::{RESERVED_OUTBOUNDS, ReservedOutbound},
+    },
 };
 
 /// For how long after its first use a code gives its node a fresh key, if the answer was lost.
@@ -50,7 +53,14 @@ pub(super) async fn create(line: &Line, code: &NewCode, by: &Change) -> Result<O
         .query_one(
             "INSERT INTO registration_codes (code_hash, name, node_id, created_at, expires_at, uses_left) \
              VALUES ($1, $2, $3, $4, $5, $6) RETURNING *",
-            &[&code.hash, &name, &code.node_id, &code.created_at, &code.expires_at, &code.uses],
+            &[
+                &code.hash,
+                &name,
+                &code.node_id,
+                &code.created_at,
+                &code.expires_at,
+                &code.uses,
+            ],
         )
         .await?;
     let made = registration_code(&row)?;
@@ -75,7 +85,11 @@ pub(super) async fn list(line: &Line, page: Page) -> Result<Vec<RegistrationCode
 /// One code.
 pub(super) async fn find(line: &Line, id: CodeId) -> Result<Option<RegistrationCode>, Fault> {
     let sql = "SELECT * FROM registration_codes WHERE id = $1";
-    line.query_opt(sql, &[&id]).await?.as_ref().map(registration_code).transpose()
+    line.query_opt(sql, &[&id])
+        .await?
+        .as_ref()
+        .map(registration_code)
+        .transpose()
 }
 
 /// Takes a code back.
@@ -229,12 +243,7 @@ async fn consume(line: &Line, code: CodeId, key: KeyId, node: NodeId, request: &
     Ok(())
 }
 
-async fn registered(
-    line: &Line,
-    node: NodeId,
-    key: NodeKey,
-    died: Vec<SecretHash>,
-) -> Result<RegisterOutcome, Fault> {
+async fn registered(line: &Line, node: NodeId, key: NodeKey, died: Vec<SecretHash>) -> Result<RegisterOutcome, Fault> {
     let node = nodes::hold(line, node)
         .await?
         .ok_or_else(|| StoreError::Contradiction(format!("node {node} vanished while it registered")))?;

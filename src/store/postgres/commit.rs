@@ -1,12 +1,6 @@
 //! Takes over a piece of a journal, exactly once: watermark, repeats, pieces, rows, all in one transaction.
 
-use super::{
-    counting,
-    fault::Fault,
-    line::Line,
-    repeats,
-    sifting::Taken,
-};
+use super::{counting, fault::Fault, line::Line, repeats, sifting::Taken};
 use crate::{
     model::{JournalId, Position, Time},
     store::{Batch, CommitOutcome, StoreError, refusals::Refusals},

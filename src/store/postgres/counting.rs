@@ -149,7 +149,9 @@ async fn grow_outbounds(line: &Line, outbounds: &BTreeMap<(NodeId, String), Byte
     let tags: Vec<_> = outbounds.keys().map(|(_, tag)| storable(tag)).collect();
     let (up, down) = columns(outbounds.values());
     let sql = include_str!("../../../sql/queries/postgres/outbounds_grow.sql");
-    Ok(count(line.query_one(sql, &[&nodes, &tags, &up, &down]).await?.try_get(0)?))
+    Ok(count(
+        line.query_one(sql, &[&nodes, &tags, &up, &down]).await?.try_get(0)?,
+    ))
 }
 
 fn columns<'a>(bytes: impl Iterator<Item = &'a Bytes>) -> (Vec<i64>, Vec<i64>) {

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{catalog, fault::Fault, keys, line::Line, nodes, quotas, rows};
 use crate::{
-    model::{
-        ProtocolId, SubscriptionId,
-        catalog_change::CatalogRow,
-    },
+    model::{ProtocolId, SubscriptionId, catalog_change::CatalogRow},
     store::{CatalogDelta, table::Table},
 };
 

@@ -79,11 +79,7 @@ impl Door {
     }
 
     /// A transaction that changes something: all or nothing, durable when this returns.
-    pub(super) async fn write<T, F>(
-        &self,
-        name: &'static str,
-        work: impl Fn(Arc<Tx>) -> F,
-    ) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(&self, name: &'static str, work: impl Fn(Arc<Tx>) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Fault>>,
     {
@@ -187,7 +183,9 @@ async fn roll_back(tx: &Tx, fault: &Fault) {
     }
     let ended = tokio::time::timeout(ROLLBACK, tx.client.batch_execute("ROLLBACK")).await;
     // A statement that is remembered from before a migration fails on this connection again and again.
-    let is_stale = fault.said().is_some_and(|said| matches!(said.code().code(), "0A000" | "26000"));
+    let is_stale = fault
+        .said()
+        .is_some_and(|said| matches!(said.code().code(), "0A000" | "26000"));
     if matches!(ended, Ok(Ok(()))) && !is_stale {
         tx.put_down();
     }

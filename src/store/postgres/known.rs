@@ -114,7 +114,9 @@ impl Known {
             return Ok(id);
         }
         let more = ids::take(line, table, 1).await?;
-        more.first().copied().ok_or_else(|| Fault::away("a sequence gave no number"))
+        more.first()
+            .copied()
+            .ok_or_else(|| Fault::away("a sequence gave no number"))
     }
 
     /// The row, if that is known.

@@ -77,7 +77,10 @@ pub(super) async fn pending(line: &Line) -> Result<Vec<String>, Fault> {
         .try_get(0)?;
     let mut done: Vec<i32> = Vec::new();
     if met {
-        let rows = line.client.query("SELECT version FROM refinery_schema_history", &[]).await?;
+        let rows = line
+            .client
+            .query("SELECT version FROM refinery_schema_history", &[])
+            .await?;
         done = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     }
     let runner = embedded::migrations::runner();

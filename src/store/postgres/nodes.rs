@@ -220,6 +220,8 @@ pub(super) async fn settle_revisions(line: &Line, wanted: &[Wanted]) -> Result<V
 pub(super) async fn raise_revision(line: &Line, node: NodeId, reported: i64) -> Result<Option<i64>, Fault> {
     let sql = "UPDATE nodes SET revision = CASE WHEN revision >= $2 THEN revision ELSE $3 END \
                WHERE id = $1 RETURNING revision";
-    let row = line.query_opt(sql, &[&node, &reported, &reported.saturating_add(1)]).await?;
+    let row = line
+        .query_opt(sql, &[&node, &reported, &reported.saturating_add(1)])
+        .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }

@@ -83,7 +83,16 @@ pub(super) async fn reset(
     let sql = "SELECT id, status, period_bytes FROM subscriptions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE";
     let ended = line.query(sql, &[&ids]).await?;
     let ended = ended.iter().map(Ended::read).collect::<Result<Vec<_>, _>>()?;
-    begin(line, &ended, Period { start: at, begun_at: at }, by).await?;
+    begin(
+        line,
+        &ended,
+        Period {
+            start: at,
+            begun_at: at,
+        },
+        by,
+    )
+    .await?;
     let mut done: Vec<SubscriptionId> = ids.to_vec();
     done.retain(|id| ended.iter().any(|it| it.id == *id));
     Ok(done)
@@ -156,7 +165,8 @@ async fn begin(line: &Line, ended: &[Ended], new: Period, by: &Change) -> Result
         return Ok(());
     }
     let ids: Vec<SubscriptionId> = ended.iter().map(|it| it.id).collect();
-    let sql = "UPDATE subscriptions SET period_bytes = 0, period_started_at = $2, last_reset_at = $3 WHERE id = ANY($1)";
+    let sql =
+        "UPDATE subscriptions SET period_bytes = 0, period_started_at = $2, last_reset_at = $3 WHERE id = ANY($1)";
     line.execute(sql, &[&ids, &new.start, &new.begun_at]).await?;
     let sql = "UPDATE subscriptions SET status = 'active' WHERE id = ANY($1) AND status = 'limited'";
     line.execute(sql, &[&ids]).await?;

@@ -55,7 +55,9 @@ pub(super) async fn maintain(door: &Door, now: Time, keep: Retention) -> Result<
     let mut done = Upkeep::default();
     let mut left = PARTITIONS_A_CALL;
     for cut in &CUTS {
-        let days = door.read("partitions", |line| async move { days(&line, cut).await }).await?;
+        let days = door
+            .read("partitions", |line| async move { days(&line, cut).await })
+            .await?;
         let oldest = now.minus((cut.keep)(&keep)).millis() / DAY;
         let today = now.millis() / DAY;
         let missing = (today - DAYS_BACK.min(today - oldest)..=today + DAYS_AHEAD).filter(|day| !days.contains(day));
@@ -77,12 +79,17 @@ pub(super) async fn maintain(door: &Door, now: Time, keep: Retention) -> Result<
                 break;
             }
             left -= 1;
-            if door.write("partition_drop", |line| async move { drop_day(&line, cut, day).await }).await? {
+            if door
+                .write("partition_drop", |line| async move { drop_day(&line, cut, day).await })
+                .await?
+            {
                 done.partitions_dropped += 1;
             }
         }
         let strays = door
-            .write("strays_delete", |line| async move { delete_strays(&line, cut, start(oldest)).await })
+            .write("strays_delete", |line| async move {
+                delete_strays(&line, cut, start(oldest)).await
+            })
             .await?;
         note_deleted(&mut done, strays);
     }
@@ -109,7 +116,12 @@ fn start(day: i64) -> Time {
 
 /// What the partition of a day is called.
 fn name(cut: &Cut, day: i64) -> String {
-    let date: String = start(day).to_string().chars().take(10).filter(|it| *it != '-').collect();
+    let date: String = start(day)
+        .to_string()
+        .chars()
+        .take(10)
+        .filter(|it| *it != '-')
+        .collect();
     format!("{}_{date}", cut.table)
 }
 

@@ -21,7 +21,12 @@ pub(super) async fn sums(line: &Line, user: UserId, span: UsageSpan) -> Result<V
         UsageStep::Hour => include_str!("../../../sql/queries/postgres/usage_hours.sql"),
         UsageStep::Day => include_str!("../../../sql/queries/postgres/usage_days.sql"),
     };
-    let rows = line.query(sql, &[&user, &span.from, &span.to, &(POINTS_MAX + 1)]).await?;
+    let from = match span.step {
+        UsageStep::Minute => span.from.minute(),
+        UsageStep::Hour => span.from.hour(),
+        UsageStep::Day => span.from.day(),
+    };
+    let rows = line.query(sql, &[&user, &from, &span.to, &(POINTS_MAX + 1)]).await?;
     let points = rows.iter().map(point).collect::<Result<Vec<_>, Fault>>()?;
     if points.len() as u64 > POINTS_MAX.unsigned_abs() {
         let message = format!("is so early that there are more than {POINTS_MAX} points: ask for a longer step");

@@ -209,7 +209,10 @@ mod tests {
     #[test]
     fn nul_is_replaced() {
         assert_eq!(storable("a\0b"), "a\u{fffd}b");
-        assert_eq!(storable_json(json!({ "k\0": ["\0", 1] })), json!({ "k\u{fffd}": ["\u{fffd}", 1] }));
+        assert_eq!(
+            storable_json(json!({ "k\0": ["\0", 1] })),
+            json!({ "k\u{fffd}": ["\u{fffd}", 1] })
+        );
         assert_eq!(json_of("{"), json!("{"));
     }
 }

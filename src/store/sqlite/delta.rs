@@ -6,10 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{catalog, fault::Fault, keys, nodes, quotas, rows, table};
 use crate::{
-    model::{
-        ProtocolId,
-        catalog::NodeProtocolLink,
-    },
+    model::{ProtocolId, catalog::NodeProtocolLink},
     store::{CatalogDelta, table::Table},
 };
 

@@ -40,49 +40,54 @@ struct Kind {
 
 /// Every store that the suite runs on.
 const STORES: &[Kind] = &[
-Kind {
-    name: "postgres",
-    open: |directory| {
-        let url = std::env::var("CORE_TEST_PG").unwrap();
-        let schema = directory.file_name().unwrap().to_str().unwrap();
-        let address = vpn_core::store::postgres::Address::new(&url.into(), schema).unwrap();
-        Arc::new(vpn_core::store::postgres::PostgresStore::new(&address).unwrap())
-    },
-    run: |directory, sql| {
-        let schema = directory.file_name().unwrap().to_str().unwrap().to_owned();
-        Box::pin(async move {
+    Kind {
+        name: "postgres",
+        open: |directory| {
             let url = std::env::var("CORE_TEST_PG").unwrap();
-            let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-            let talking = tokio::spawn(connection);
-            client.batch_execute(&format!("SET search_path = \"{schema}\"; {sql}")).await.unwrap();
-            drop(client);
-            talking.await.unwrap().unwrap();
-        })
-    },
-    trap: |event, table, when| {
-        format!(
-            "CREATE FUNCTION trap_{event}_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ \
+            let schema = directory.file_name().unwrap().to_str().unwrap();
+            let address = vpn_core::store::postgres::Address::new(&url.into(), schema).unwrap();
+            Arc::new(vpn_core::store::postgres::PostgresStore::new(&address).unwrap())
+        },
+        run: |directory, sql| {
+            let schema = directory.file_name().unwrap().to_str().unwrap().to_owned();
+            Box::pin(async move {
+                let url = std::env::var("CORE_TEST_PG").unwrap();
+                let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+                let talking = tokio::spawn(connection);
+                client
+                    .batch_execute(&format!("SET search_path = \"{schema}\"; {sql}"))
+                    .await
+                    .unwrap();
+                drop(client);
+                talking.await.unwrap().unwrap();
+            })
+        },
+        trap: |event, table, when| {
+            format!(
+                "CREATE FUNCTION trap_{event}_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ \
              BEGIN RAISE EXCEPTION 'the panel says no'; END $$; \
              CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} FOR EACH ROW WHEN ({when}) \
              EXECUTE FUNCTION trap_{event}_{table}()"
-        )
+            )
+        },
     },
-}, Kind {
-    name: "sqlite",
-    open: |directory| Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap()),
-    run: |directory, sql| {
-        Box::pin(async move {
-            let file = rusqlite::Connection::open(directory.join("core.db")).unwrap();
-            file.execute_batch(sql).unwrap();
-        })
-    },
-    trap: |event, table, when| {
-        format!(
-            "CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} WHEN {when} \
+    Kind {
+        name: "sqlite",
+        open: |directory| Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap()),
+        run: |directory, sql| {
+            Box::pin(async move {
+                let file = rusqlite::Connection::open(directory.join("core.db")).unwrap();
+                file.execute_batch(sql).unwrap();
+            })
+        },
+        trap: |event, table, when| {
+            format!(
+                "CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} WHEN {when} \
              BEGIN SELECT RAISE(ABORT, 'the panel says no'); END"
-        )
+            )
+        },
     },
-}];
+];
 
 /// A directory for one store.
 pub struct Place {
