@@ -4,6 +4,9 @@ pub mod core;
 pub mod http;
 pub mod inside;
 pub mod patience;
+pub mod ports;
+pub mod postgres;
+pub mod proxy;
 pub mod rpc;
 
 pub use self::{

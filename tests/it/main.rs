@@ -6,6 +6,7 @@ mod faults;
 mod harness;
 mod journal;
 mod node_js;
+mod postgres;
 mod quota;
 mod store;
 mod xray;
