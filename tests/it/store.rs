@@ -14,6 +14,7 @@ mod keys;
 mod lists;
 mod lost_answers;
 mod nodes;
+mod place;
 mod poison;
 mod quotas;
 mod reports;

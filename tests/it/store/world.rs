@@ -1,10 +1,8 @@
 //! Stores to test, and what the tests put into them.
 
-use std::{future::Future, net::IpAddr, path::Path, sync::Arc};
+use std::net::IpAddr;
 
-use futures_util::future::BoxFuture;
 use serde_json::json;
-use tempfile::TempDir;
 use uuid::Uuid;
 use vpn_core::{
     model::{
@@ -20,121 +18,10 @@ use vpn_core::{
         secrets::SecretHash,
         usage::{OutboundRow, UsageRow},
     },
-    store::{Batch, CatalogOutcome, Change, CommitOutcome, Page, Store, StoreError, Wanted, sqlite::SqliteStore},
+    store::{Batch, CatalogOutcome, Change, CommitOutcome, Page, Store, StoreError, Wanted},
 };
 
-/// Opens a store in a directory.
-type Open = fn(&Path) -> Arc<dyn Store>;
-
-/// Runs SQL behind the back of the store in a directory, as a panel does.
-type Run = for<'a> fn(&'a Path, &'a str) -> BoxFuture<'a, ()>;
-
-/// A store that the suite runs on.
-struct Kind {
-    name: &'static str,
-    open: Open,
-    run: Run,
-    /// SQL for a trigger: see [`Place::trap`].
-    trap: fn(event: &str, table: &str, when: &str) -> String,
-}
-
-/// Every store that the suite runs on.
-const STORES: &[Kind] = &[
-    Kind {
-        name: "postgres",
-        open: |directory| {
-            let url = std::env::var("CORE_TEST_PG").unwrap();
-            let schema = directory.file_name().unwrap().to_str().unwrap();
-            let address = vpn_core::store::postgres::Address::new(&url.into(), schema).unwrap();
-            Arc::new(vpn_core::store::postgres::PostgresStore::new(&address).unwrap())
-        },
-        run: |directory, sql| {
-            let schema = directory.file_name().unwrap().to_str().unwrap().to_owned();
-            Box::pin(async move {
-                let url = std::env::var("CORE_TEST_PG").unwrap();
-                let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-                let talking = tokio::spawn(connection);
-                client
-                    .batch_execute(&format!("SET search_path = \"{schema}\"; {sql}"))
-                    .await
-                    .unwrap();
-                drop(client);
-                talking.await.unwrap().unwrap();
-            })
-        },
-        trap: |event, table, when| {
-            format!(
-                "CREATE FUNCTION trap_{event}_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ \
-             BEGIN RAISE EXCEPTION 'the panel says no'; END $$; \
-             CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} FOR EACH ROW WHEN ({when}) \
-             EXECUTE FUNCTION trap_{event}_{table}()"
-            )
-        },
-    },
-    Kind {
-        name: "sqlite",
-        open: |directory| Arc::new(SqliteStore::open(&directory.join("core.db")).unwrap()),
-        run: |directory, sql| {
-            Box::pin(async move {
-                let file = rusqlite::Connection::open(directory.join("core.db")).unwrap();
-                file.execute_batch(sql).unwrap();
-            })
-        },
-        trap: |event, table, when| {
-            format!(
-                "CREATE TRIGGER trap_{event}_{table} BEFORE {event} ON {table} WHEN {when} \
-             BEGIN SELECT RAISE(ABORT, 'the panel says no'); END"
-            )
-        },
-    },
-];
-
-/// A directory for one store.
-pub struct Place {
-    directory: TempDir,
-    kind: &'static Kind,
-}
-
-impl Place {
-    /// Opens the store, once more if need be.
-    pub fn open(&self) -> Arc<dyn Store> {
-        (self.kind.open)(self.directory.path())
-    }
-
-    /// Runs SQL that every store understands, behind the store's back.
-    pub async fn run(&self, sql: &str) {
-        (self.kind.run)(self.directory.path(), sql).await;
-    }
-
-    /// From now on the store refuses this, with the words `the panel says no`: an `INSERT` into or an `UPDATE` of a table, `when` the row is such
-    /// (`new.user_id = 666`).
-    pub async fn trap(&self, event: &str, table: &str, when: &str) {
-        self.run(&(self.kind.trap)(event, table, when)).await;
-    }
-}
-
-/// Runs a check in a new place for every store, before its schema is there.
-pub async fn in_each_place<F: Future<Output = ()>>(check: impl Fn(Arc<Place>) -> F) {
-    for kind in STORES {
-        eprintln!("in {}", kind.name);
-        let directory = tempfile::tempdir().unwrap();
-        check(Arc::new(Place { directory, kind })).await;
-    }
-}
-
-/// Runs a check on every store, with its schema.
-pub async fn on_each<F: Future<Output = ()>>(check: impl Fn(Arc<dyn Store>) -> F) {
-    in_each_place(|place| {
-        let store = place.open();
-        let checked = check(Arc::clone(&store));
-        async move {
-            store.migrate().await.unwrap();
-            checked.await;
-            drop(place);
-        }
-    })
-    .await;
-}
+pub use super::place::{in_each_place, on_each};
 
 /// 2026-11-24T12:00:00Z and so many seconds.
 pub fn second(seconds: i64) -> Time {
