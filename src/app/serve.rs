@@ -64,8 +64,12 @@ fn welcome(settings: &Settings, core: &Core) {
         eprintln!("admin token: {}", token.expose_secret());
         eprintln!("(shown this once; make others with `vpn-core token new --role admin`)");
     }
-    eprintln!(
-        "register a node with a code: vpn-core code new --data-dir {}",
-        settings.data_dir.display()
-    );
+    if settings.database_url.is_some() {
+        eprintln!("register a node with a code: vpn-core code new (with the same DATABASE_URL)");
+    } else {
+        eprintln!(
+            "register a node with a code: vpn-core code new --data-dir {}",
+            settings.data_dir.display()
+        );
+    }
 }

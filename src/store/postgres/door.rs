@@ -66,7 +66,7 @@ impl Door {
         let pool = Pool::builder()
             .max_size(CONNECTIONS)
             .connection_timeout(ACQUIRE)
-            // A connection that died since is found out by the first statement, and the call says so: nobody waits for a question before it.
+            // A connection that no longer answers is found out by the first statement, and the call says so: no call waits for a question before it.
             .test_on_check_out(false)
             .retry_connection(false)
             .idle_timeout(Duration::from_mins(5))
@@ -155,12 +155,15 @@ impl Door {
         }
     }
 
-    /// A connection of the pool.
+    /// A connection of the pool. Those that were closed since, as by a restart of the database, go without a word.
     async fn take(&self) -> Result<Tx, Fault> {
-        match self.pool.get_owned().await {
-            Ok(line) => Ok(Tx(line)),
-            Err(RunError::User(fault)) => Err(fault),
-            Err(RunError::TimedOut) => Err(Fault::away("no connection is free or can be made")),
+        loop {
+            match self.pool.get_owned().await {
+                Ok(line) if line.client.is_closed() => drop(line),
+                Ok(line) => return Ok(Tx(line)),
+                Err(RunError::User(fault)) => return Err(fault),
+                Err(RunError::TimedOut) => return Err(Fault::away("no connection is free or can be made")),
+            }
         }
     }
 }

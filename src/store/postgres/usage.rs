@@ -11,8 +11,8 @@ use crate::{
 /// Points that one answer holds: two months of minutes on one node and inbound, 10 MB of JSON.
 const POINTS_MAX: i64 = 100_000;
 
-/// Flushes that one roll-up takes: at one a second and 30,000 rows each at most, it is done in about a second.
-const BATCHES: i64 = 32;
+/// Flushes that one roll-up takes: 240,000 rows at most, so that it is done in seconds even on a slow disk.
+const BATCHES: i64 = 8;
 
 /// The sums; see [`crate::store::Store::usage`]. Steps begin at full hours and days, UTC.
 pub(super) async fn sums(line: &Line, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, Fault> {
