@@ -12,6 +12,7 @@ mod deleting;
 mod delta;
 mod door;
 mod fault;
+mod home;
 mod ids;
 mod keys;
 mod known;
@@ -89,10 +90,7 @@ impl Store for PostgresStore {
     }
 
     fn changes(&self) -> Option<watch::Receiver<u64>> {
-        Some(listen::listen(
-            std::sync::Arc::clone(&self.door.lines),
-            self.schema.clone(),
-        ))
+        Some(listen::listen(self.door.lines.clone(), self.schema.clone()))
     }
 
     async fn load_fleet(&self) -> Result<Fleet, StoreError> {

@@ -28,7 +28,7 @@ const ROLLBACK: Duration = Duration::from_secs(1);
 pub(super) struct Door {
     pool: Pool<Lines>,
     /// Makes connections that belong to one task: to listen, to migrate.
-    pub(super) lines: Arc<Lines>,
+    pub(super) lines: Lines,
 }
 
 /// A transaction, or a connection for one question. Whoever has it has the connection to himself.
@@ -63,6 +63,7 @@ impl View {
 impl Door {
     /// A door to this database. Connects when it is first needed.
     pub(super) fn new(address: &Address) -> Result<Self, AddressError> {
+        let lines = Lines::new(address)?;
         let pool = Pool::builder()
             .max_size(CONNECTIONS)
             .connection_timeout(ACQUIRE)
@@ -71,11 +72,8 @@ impl Door {
             .retry_connection(false)
             .idle_timeout(Duration::from_mins(5))
             .max_lifetime(Duration::from_mins(60))
-            .build_unchecked(Lines::new(address)?);
-        Ok(Self {
-            pool,
-            lines: Arc::new(Lines::new(address)?),
-        })
+            .build_unchecked(lines.clone());
+        Ok(Self { pool, lines })
     }
 
     /// A transaction that changes something: all or nothing, durable when this returns.

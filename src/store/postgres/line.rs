@@ -2,20 +2,26 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 use bb8::ManageConnection;
-use tokio_postgres::{Client, Config, Statement, types::ToSql};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc::{self, error::TrySendError},
+};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Notification, Statement, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     address::{Address, AddressError, CONNECT},
     fault::Fault,
+    home::Home,
     tls,
 };
 
@@ -31,59 +37,68 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 /// Statements that a connection remembers. There are fewer texts than this; the bound is for those that are put together.
 const STATEMENTS: usize = 512;
 
-/// Makes connections for the pool.
+/// Makes connections, for the pool and for those who need one of their own.
+#[derive(Clone)]
 pub(super) struct Lines {
     config: Config,
     tls: MakeRustlsConnect,
-    setup: String,
+    setup: Arc<str>,
+    /// Where they live.
+    pub(super) home: Arc<Home>,
 }
+
+/// What a connection says besides answers.
+type Words = mpsc::Sender<Notification>;
 
 impl Lines {
     /// Connections to this database.
     pub(super) fn new(address: &Address) -> Result<Self, AddressError> {
+        let home = Home::start().map_err(|error| AddressError::Bad(format!("no thread for it: {error}")))?;
         Ok(Self {
             config: address.config.clone(),
             tls: tls::connector(address)?,
-            setup: setup(&address.schema),
+            setup: setup(&address.schema).into(),
+            home: Arc::new(home),
         })
     }
 
-    /// A connection that belongs to nobody else.
-    pub(super) async fn open(&self) -> Result<Line, Fault> {
-        let (client, connection) = self.connect().await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the database ended");
-            }
+    /// A connection, set up. What the server says by itself goes to `words`.
+    pub(super) async fn open(&self, words: Option<Words>) -> Result<Line, Fault> {
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        let connecting = self.home.spawn(async move {
+            let (client, connection) = tokio::time::timeout(CONNECT, config.connect(tls))
+                .await
+                .map_err(|_| Fault::away("no connection within 2 s"))??;
+            tokio::spawn(talk(connection, words));
+            Ok::<_, Fault>(client)
         });
-        let line = Line::new(client);
-        self.set_up(&line).await?;
-        Ok(line)
-    }
-
-    /// A connection whose messages the caller takes himself.
-    pub(super) async fn connect(
-        &self,
-    ) -> Result<
-        (
-            Client,
-            tokio_postgres::Connection<
-                tokio_postgres::Socket,
-                <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>>::Stream,
-            >,
-        ),
-        Fault,
-    > {
-        let connecting = self.config.connect(self.tls.clone());
-        match tokio::time::timeout(CONNECT, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(Fault::away("no connection within 2 s")),
+        let client = connecting.await.map_err(|error| Fault::away(error.to_string()))??;
+        let setting_up = client.batch_execute(&self.setup);
+        match tokio::time::timeout(CONNECT, setting_up).await {
+            Ok(done) => done?,
+            Err(_) => return Err(Fault::away("no answer within 2 s")),
         }
+        Ok(Line::new(client))
     }
+}
 
-    /// Gives a connection its session settings.
-    pub(super) async fn set_up(&self, line: &Line) -> Result<(), Fault> {
-        Ok(line.client.batch_execute(&self.setup).await?)
+/// Moves the bytes of a connection until it ends.
+async fn talk<S, T>(mut connection: Connection<S, T>, words: Option<Words>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notification(word)) => {
+                // Where many wait to be heard, one more says nothing new.
+                if let Some(TrySendError::Closed(_)) = words.as_ref().and_then(|words| words.try_send(word).err()) {
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return tracing::debug!(%error, "a connection to the database ended"),
+        }
     }
 }
 
@@ -125,7 +140,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(client: Client) -> Self {
+    fn new(client: Client) -> Self {
         Self {
             client,
             in_use: AtomicBool::new(false),
@@ -204,7 +219,7 @@ impl ManageConnection for Lines {
     type Error = Fault;
 
     async fn connect(&self) -> Result<Line, Fault> {
-        self.open().await
+        self.open(None).await
     }
 
     async fn is_valid(&self, line: &mut Line) -> Result<(), Fault> {

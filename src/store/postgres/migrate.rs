@@ -15,11 +15,7 @@ mod embedded {
 
 /// Runs what is pending, all or nothing.
 pub(super) async fn migrate(door: &Door, schema: &str) -> Result<Vec<String>, Fault> {
-    let (mut client, connection) = door.lines.connect().await?;
-    let talking = tokio::spawn(connection);
-    let line = Line::new(client);
-    door.lines.set_up(&line).await?;
-    client = line.client;
+    let mut client = door.lines.open(None).await?.client;
     // It may have to rebuild tables of any size, and waits for whoever does that now.
     client
         .batch_execute(&format!(
@@ -35,9 +31,6 @@ pub(super) async fn migrate(door: &Door, schema: &str) -> Result<Vec<String>, Fa
         .await;
     // The lock goes with the connection.
     drop(client);
-    if let Err(error) = talking.await {
-        tracing::debug!(%error, "the connection of a migration ended");
-    }
     match run {
         Ok(report) => Ok(report.applied_migrations().iter().map(name).collect()),
         Err(failure) => Err(failed(&failure)),
