@@ -12,6 +12,7 @@ mod flush;
 mod history;
 mod keys;
 mod lists;
+mod long_lists;
 mod lost_answers;
 mod nodes;
 mod place;

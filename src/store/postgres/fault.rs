@@ -144,6 +144,10 @@ impl Fault {
         let kind = self.kind();
         match self {
             Self::Store(error) => error,
+            // However often it is tried: a reference that somebody else's tables make.
+            Self::Postgres(error) if error.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => {
+                StoreError::Broken(words(&error))
+            }
             Self::Postgres(error) if matches!(kind, Kind::Away | Kind::Again) => StoreError::Away(words(&error)),
             Self::Postgres(error) => StoreError::Broken(words(&error)),
         }
@@ -151,6 +155,7 @@ impl Fault {
 }
 
 /// By the class of the SQLSTATE, as PostgreSQL's appendix A lists them.
+#[expect(clippy::match_same_arms, reason = "each has a reason of its own")]
 fn kind_of(code: &str, message: &str) -> Kind {
     match code {
         // serialization_failure, deadlock_detected.

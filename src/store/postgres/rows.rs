@@ -43,7 +43,7 @@ pub(super) fn legible<T>(
 /// Whether it is one row's value that can't be read. A column that is missing, or of another type, would cost all rows: that is no row's fault.
 fn is_value(error: &Error) -> bool {
     error.to_string().starts_with("error deserializing column")
-        && !error.source().is_some_and(|cause| cause.is::<WrongType>())
+        && !error.source().is_some_and(<dyn std::error::Error>::is::<WrongType>)
 }
 
 /// The rows that can be read.

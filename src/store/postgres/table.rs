@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use tokio_postgres::{
-    Error, Row,
+    Column, Error, Row,
     types::{ToSql, Type},
 };
 
@@ -54,8 +54,8 @@ fn with_besides(table: &Table, row: &Row) -> Result<StoredRow, Error> {
 
 /// A column as JSON; times are RFC 3339.
 fn shown(row: &Row, column: &str) -> Result<Value, Error> {
-    let of = row.columns().iter().find(|it| it.name() == column).map(|it| it.type_());
-    Ok(match of {
+    let of = row.columns().iter().find(|it| it.name() == column);
+    Ok(match of.map(Column::type_) {
         Some(&Type::TIMESTAMPTZ) => {
             let at: Option<Time> = row.try_get(column)?;
             at.map_or(Value::Null, |at| at.to_string().into())
