@@ -1,6 +1,7 @@
 //! What goes with a row of the catalogue that is deleted, in the order in which nothing refers to what is gone. What was counted stays.
 //!
-//! The statements are SQL that every store reads: `$1` is the id.
+//! The statements are SQL that every store reads: `$1` is the id, and `[` and `]` stand around the ids that a query gives. Each store says in its
+//! own words that a value is one of them.
 
 use crate::model::catalog_change::RowRef;
 
@@ -27,15 +28,15 @@ pub(super) enum Last {
 const WITH_USER: [With; 4] = [
     (
         "memberships",
-        "DELETE FROM node_protocol_links WHERE ls_id IN (\
-         SELECT id FROM subscription_links WHERE link_id IN (SELECT id FROM links WHERE user_id = $1) \
-         UNION SELECT id FROM subscription_links WHERE subscription_id IN (SELECT id FROM subscriptions WHERE user_id = $1))",
+        "DELETE FROM node_protocol_links WHERE ls_id [\
+         SELECT id FROM subscription_links WHERE link_id [SELECT id FROM links WHERE user_id = $1] \
+         UNION SELECT id FROM subscription_links WHERE subscription_id [SELECT id FROM subscriptions WHERE user_id = $1]]",
     ),
     (
         "subscriptionLinks",
-        "DELETE FROM subscription_links WHERE id IN (\
-         SELECT id FROM subscription_links WHERE link_id IN (SELECT id FROM links WHERE user_id = $1) \
-         UNION SELECT id FROM subscription_links WHERE subscription_id IN (SELECT id FROM subscriptions WHERE user_id = $1))",
+        "DELETE FROM subscription_links WHERE id [\
+         SELECT id FROM subscription_links WHERE link_id [SELECT id FROM links WHERE user_id = $1] \
+         UNION SELECT id FROM subscription_links WHERE subscription_id [SELECT id FROM subscriptions WHERE user_id = $1]]",
     ),
     ("links", "DELETE FROM links WHERE user_id = $1"),
     ("subscriptions", "DELETE FROM subscriptions WHERE user_id = $1"),
@@ -45,7 +46,7 @@ const WITH_SUBSCRIPTION: [With; 2] = [
     (
         "memberships",
         "DELETE FROM node_protocol_links \
-         WHERE ls_id IN (SELECT id FROM subscription_links WHERE subscription_id = $1)",
+         WHERE ls_id [SELECT id FROM subscription_links WHERE subscription_id = $1]",
     ),
     (
         "subscriptionLinks",
@@ -56,7 +57,7 @@ const WITH_SUBSCRIPTION: [With; 2] = [
 const WITH_LINK: [With; 2] = [
     (
         "memberships",
-        "DELETE FROM node_protocol_links WHERE ls_id IN (SELECT id FROM subscription_links WHERE link_id = $1)",
+        "DELETE FROM node_protocol_links WHERE ls_id [SELECT id FROM subscription_links WHERE link_id = $1]",
     ),
     ("subscriptionLinks", "DELETE FROM subscription_links WHERE link_id = $1"),
 ];

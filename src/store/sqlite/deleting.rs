@@ -14,7 +14,8 @@ pub(super) fn delete(transaction: &Connection, row: RowRef, at: Time) -> Result<
     let Deletion { with, last } = Deletion::of(row);
     let mut counts = Map::new();
     for (what, sql) in with {
-        let gone = transaction.prepare_cached(sql)?.execute([row.id()])?;
+        let sql = sql.replace('[', "IN (").replace(']', ")");
+        let gone = transaction.prepare_cached(&sql)?.execute([row.id()])?;
         if gone > 0 {
             counts.insert((*what).to_owned(), gone.into());
         }
