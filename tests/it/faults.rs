@@ -4,10 +4,11 @@
 
 mod away;
 mod cloned;
-mod fleet;
+pub mod crowd;
+pub mod fleet;
 mod full_disk;
-mod kill;
-mod ledger;
+pub mod kill;
+pub mod ledger;
 mod memory;
 mod process;
 mod register;
@@ -16,4 +17,4 @@ mod revival;
 mod rolling;
 mod stop;
 pub mod store;
-mod sums;
+pub mod sums;

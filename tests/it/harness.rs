@@ -11,5 +11,5 @@ pub mod rpc;
 
 pub use self::{
     core::SAMPLE,
-    patience::{PATIENCE, eventually},
+    patience::{PATIENCE, eventually, within},
 };

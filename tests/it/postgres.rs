@@ -2,5 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its parts too")]
 
+mod away;
+mod books;
+mod commits;
+mod figures;
+mod kills;
+mod odd;
 mod proxy;
+mod restored;
+mod scene;
 mod server;
+mod slow;
+mod twice;

@@ -49,10 +49,15 @@ fn catalogue(nodes: i64) -> Value {
 
 /// A new data folder with the nodes 1 to `nodes` in its store.
 pub fn dir(nodes: i64) -> tempfile::TempDir {
+    dir_with(nodes, &[])
+}
+
+/// A new data folder, and the nodes 1 to `nodes` in the store of these settings.
+pub fn dir_with(nodes: i64, settings: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("catalogue.json");
     std::fs::write(&file, catalogue(nodes).to_string()).unwrap();
-    core::run(dir.path(), &["catalog", "import", file.to_str().unwrap()]);
+    core::run_with(dir.path(), &["catalog", "import", file.to_str().unwrap()], settings);
     dir
 }
 

@@ -91,7 +91,8 @@ impl Report {
         }
     }
 
-    fn route_and_body(&self) -> (&'static str, Value) {
+    /// How it goes over HTTP.
+    pub fn route_and_body(&self) -> (&'static str, Value) {
         match &self.what {
             What::Usage(entries) => {
                 let entry = |it: &UsageEntry| {

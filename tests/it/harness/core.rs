@@ -89,6 +89,16 @@ impl Core {
         read_log(&self.dir)
     }
 
+    /// How much memory it holds, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line
+            .and_then(|line| line.split_whitespace().next())
+            .and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("Linux says how much") << 10
+    }
+
     /// Its admin API, with the token of the tests.
     pub fn admin(&self) -> Admin {
         Admin::new(self.ports.admin, ADMIN_TOKEN)
@@ -142,7 +152,13 @@ impl Drop for Core {
 
 /// Runs a command of the binary on this folder; gives what it prints.
 pub fn run(dir: &Path, args: &[&str]) -> String {
-    let output = command(dir).args(args).output().expect("the binary is there");
+    run_with(dir, args, &[])
+}
+
+/// Runs a command of the binary on this folder, with these settings besides; gives what it prints.
+pub fn run_with(dir: &Path, args: &[&str], settings: &[(&str, &str)]) -> String {
+    let output = command(dir).args(args).envs(settings.iter().copied()).output();
+    let output = output.expect("the binary is there");
     assert!(
         output.status.success(),
         "{args:?}: {}",

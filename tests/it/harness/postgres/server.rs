@@ -34,9 +34,17 @@ pub struct Server {
     _lock: File,
 }
 
-/// A base backup, in the folder of its server.
+/// A base backup, in the folder of its server; it goes with this value.
 #[derive(Debug)]
 pub struct Backup(PathBuf);
+
+impl Drop for Backup {
+    fn drop(&mut self) {
+        // Many of them are more than a disk holds.
+        let removed = std::fs::remove_dir_all(&self.0);
+        assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
+    }
+}
 
 impl Server {
     /// Starts one on a free port.
