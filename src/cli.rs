@@ -50,6 +50,9 @@ pub enum Command {
     /// The catalogue: nodes, users, subscriptions, inbounds, outbounds
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// The journal: what was acknowledged, on its way to the store
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Bring the store up to date (serve does it too, at its start)
     Migrate {
         /// Only say what would be done
@@ -126,5 +129,26 @@ pub enum CatalogCommand {
     Import {
         /// The file
         file: PathBuf,
+    },
+}
+
+/// What can be done with a journal.
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Say what is in it and how much of that the store has; changes nothing, also beside a running serve
+    Inspect {
+        /// A data folder or the journal in one, perhaps a copy from another machine
+        dir: PathBuf,
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take over into the store what it lacks of it, exactly once; it stays as it is, and no serve may run on it
+    Replay {
+        /// A data folder or the journal in one, perhaps a copy from another machine
+        dir: PathBuf,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
     },
 }

@@ -63,7 +63,7 @@ impl DataDir {
 
     /// Where the journal is.
     pub fn journal(&self) -> PathBuf {
-        self.path.join("journal")
+        journal(&self.path)
     }
 
     /// Where the snapshot is.
@@ -76,12 +76,10 @@ impl DataDir {
         if let Some(given) = given {
             return Ok(given.to_owned());
         }
-        let path = self.path.join("instance-id");
-        if let Ok(kept) = fs::read_to_string(&path)
-            && !kept.trim().is_empty()
-        {
-            return Ok(kept.trim().to_owned());
+        if let Some(kept) = kept_instance_id(&self.path) {
+            return Ok(kept);
         }
+        let path = instance_id_file(&self.path);
         let made = uuid::Uuid::new_v4().simple().to_string();
         replace(&path, format!("{made}\n").as_bytes()).map_err(|error| DataDirError::Io { path, error })?;
         Ok(made)
@@ -120,6 +118,22 @@ pub fn make(path: &Path) -> Result<(), DataDirError> {
         path: path.to_owned(),
         error,
     })
+}
+
+/// The name of the instance whose data folder this is, if it has one yet.
+pub fn kept_instance_id(path: &Path) -> Option<String> {
+    let kept = fs::read_to_string(instance_id_file(path)).ok()?;
+    let kept = kept.trim();
+    (!kept.is_empty()).then(|| kept.to_owned())
+}
+
+fn instance_id_file(path: &Path) -> PathBuf {
+    path.join("instance-id")
+}
+
+/// Where the journal of a data folder is.
+pub fn journal(path: &Path) -> PathBuf {
+    path.join("journal")
 }
 
 /// Where the embedded store of a data folder is.

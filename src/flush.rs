@@ -45,6 +45,22 @@ pub struct Flush {
     in_doubt: HashMap<JournalId, (Position, BTreeMap<SubscriptionId, i64>)>,
     /// Something was taken over since it was last asked.
     committed: bool,
+    tally: Tally,
+}
+
+/// What a flush came to since it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Records that the store took over, repeats included.
+    pub records: u64,
+    /// Those of them that were repeats of others.
+    pub repeats: u64,
+    /// Rows that the store would not take, put aside one by one.
+    pub refused: u64,
+    /// Sums that did not fit their columns.
+    pub saturated: u64,
+    /// Records that were passed over: damaged, or no longer kept.
+    pub lost: u64,
 }
 
 /// Why a flush stopped before the end.
@@ -75,6 +91,7 @@ impl Flush {
             watermarks: HashMap::new(),
             in_doubt: HashMap::new(),
             committed: false,
+            tally: Tally::default(),
         }
     }
 
@@ -111,6 +128,11 @@ impl Flush {
         std::mem::take(&mut self.committed)
     }
 
+    /// What it came to since it was made. A batch whose outcome was not known is not in it.
+    pub const fn tally(&self) -> Tally {
+        self.tally
+    }
+
     /// The store that it moves entries to.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store)
@@ -136,6 +158,7 @@ impl Flush {
         if from > after {
             Self::mourn(generation, after, from);
         }
+        let gone = from.0 - after.0;
         let limit = ReadLimit {
             rows: BATCH_ROWS_MAX,
             bytes: BATCH_BYTES_MAX,
@@ -154,11 +177,12 @@ impl Flush {
             upto: piece.upto,
             entries,
         };
-        self.commit(batch).await?;
+        let lost = gone + piece.lost;
+        self.commit(batch, lost).await?;
         Ok(true)
     }
 
-    async fn commit(&mut self, batch: Batch) -> Result<(), FlushError> {
+    async fn commit(&mut self, batch: Batch, lost: u64) -> Result<(), FlushError> {
         let (journal, after, upto) = (batch.journal, batch.after, batch.upto);
         let records = batch.entries.len() as u64;
         // Whatever becomes of this call, what is known of the watermark is old now.
@@ -173,6 +197,11 @@ impl Flush {
                 quotas,
             } => {
                 self.committed = true;
+                self.tally.records += records;
+                self.tally.repeats += repeats;
+                self.tally.refused += refused;
+                self.tally.saturated += saturated;
+                self.tally.lost += lost;
                 metrics::counter!("core_flush_entries_total").increment(records);
                 metrics::counter!("core_flush_repeats_total").increment(repeats);
                 metrics::counter!("core_flush_refused_total").increment(refused);

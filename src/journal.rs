@@ -29,6 +29,7 @@ mod maker;
 mod payload;
 mod quarantine;
 mod read;
+mod reading;
 mod record;
 mod recover;
 mod scan;
@@ -210,6 +211,12 @@ impl Journal {
             thread: Mutex::new(Some(thread)),
             lock,
         })))
+    }
+
+    /// Opens the journal in `dir`, which must be there, only to read what is in it: no generation begins, nothing is sealed, cut off or
+    /// removed. Each generation ends where a start would seal it. Nobody else can open it meanwhile.
+    pub fn open_to_read(dir: &Path, clock: Clock, disk: Arc<dyn Disk>) -> Result<Self, JournalError> {
+        reading::open(dir, clock, disk)
     }
 
     /// The id of the open generation.

@@ -7,9 +7,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use vpn_core::{
     admin::codes::CodeOrder,
-    app::{commands, serve},
-    cli::{CatalogCommand, Cli, CodeCommand, Command, TokenCommand},
-    config::{self, LogFormat},
+    app::{commands, journals, serve},
+    cli::{CatalogCommand, Cli, CodeCommand, Command, JournalCommand, TokenCommand},
+    config::{self, LogFormat, Settings},
     model::NodeId,
     telemetry,
 };
@@ -52,7 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = cli.settings;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
-            telemetry::start_log(settings.log_format.map(|format| format == LogFormat::Pretty));
+            start_log(&settings);
             serve::serve(&settings)?;
         }
         Command::Demo { time } => return demo::run(settings, time),
@@ -106,6 +106,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 catalog.node_routing_rules.len(),
             ))?;
         }
+        Command::Journal(JournalCommand::Inspect { dir, json }) => {
+            let inspection = block_on(journals::inspect(&settings, &dir))?;
+            print(either(json, inspection.to_json(), &inspection))?;
+        }
+        Command::Journal(JournalCommand::Replay { dir, json }) => {
+            start_log(&settings);
+            let replayed = block_on(journals::replay(&settings, &dir))?;
+            print(either(json, replayed.to_json(), &replayed))?;
+        }
         Command::Migrate { plan } => {
             for migration in block_on(commands::migrate(&settings, plan))? {
                 print(migration)?;
@@ -113,6 +122,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(settings: &Settings) {
+    telemetry::start_log(settings.log_format.map(|format| format == LogFormat::Pretty));
+}
+
+/// As it was asked for: for machines, or for people.
+fn either(json: bool, value: serde_json::Value, words: &impl ToString) -> String {
+    if json { value.to_string() } else { words.to_string() }
 }
 
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

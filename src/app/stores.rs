@@ -22,6 +22,16 @@ pub fn open(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     })
 }
 
+/// The store as it is, to look at it; none if the embedded one is not there. Nothing is made.
+pub fn look_at(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    if settings.database_url.is_some() {
+        return open(settings).map(Some);
+    }
+    let file = data_dir::embedded_store(&settings.data_dir);
+    let there = file.try_exists().with_context(|| format!("{} can't be looked at", file.display()))?;
+    Ok(if there { Some(Arc::new(SqliteStore::open_to_look(&file)?)) } else { None })
+}
+
 /// Where the database is; none = the embedded store.
 pub fn address(settings: &Settings) -> anyhow::Result<Option<Address>> {
     let url = settings.database_url.as_ref();

@@ -19,15 +19,23 @@ const FILES_MAX: usize = 64;
 /// Reports damage, and keeps what was damaged.
 #[derive(Debug)]
 pub(super) struct Quarantine {
-    /// The journal's directory: what is kept there outlives the generation.
-    dir: PathBuf,
+    /// The journal's directory: what is kept there outlives the generation. None: nothing is kept.
+    dir: Option<PathBuf>,
     lost: AtomicU64,
 }
 
 impl Quarantine {
     pub const fn new(dir: PathBuf) -> Self {
         Self {
-            dir,
+            dir: Some(dir),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// One that only says and counts, for a journal that must stay as it is.
+    pub const fn without_copies() -> Self {
+        Self {
+            dir: None,
             lost: AtomicU64::new(0),
         }
     }
@@ -76,18 +84,21 @@ impl Quarantine {
         what: &str,
         keep: impl FnOnce(&Path) -> io::Result<()>,
     ) -> io::Result<()> {
+        let Some(dir) = &self.dir else {
+            return Ok(());
+        };
         let name = |path: Option<&Path>| Some(path?.file_name()?.to_str()?.to_owned());
         let (generation, file) = name(path.parent())
             .zip(name(Some(path)))
             .ok_or(io::ErrorKind::InvalidFilename)?;
         let kept = format!("{generation}.{file}{what}{QUARANTINED}");
-        let names = disk.list(&self.dir)?;
+        let names = disk.list(dir)?;
         if names.contains(&kept) {
             return Ok(());
         }
         if names.iter().filter(|it| it.ends_with(QUARANTINED)).count() >= FILES_MAX {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        keep(&self.dir.join(kept))
+        keep(&dir.join(kept))
     }
 }

@@ -12,6 +12,7 @@ pub mod ledger;
 mod memory;
 mod process;
 mod register;
+pub mod replay;
 mod restart;
 mod revival;
 mod rolling;

@@ -6,6 +6,7 @@ pub mod disk;
 mod faults;
 mod memory;
 mod model;
+mod reading;
 mod whole;
 
 use std::{

@@ -50,6 +50,15 @@ impl Line {
         })
     }
 
+    /// Of a file that is there; it is opened when it is first asked.
+    pub(super) fn existing(path: &Path, purpose: Purpose) -> Self {
+        Self {
+            path: path.to_owned(),
+            purpose,
+            open: None,
+        }
+    }
+
     /// The connection, opened again if it broke or if the file at the path is another one by now. A file that is gone is
     /// not made again: an empty store in its place would pass for one that lost everything.
     pub(super) fn connection(&mut self) -> Result<&mut Connection, Fault> {
