@@ -49,6 +49,11 @@ impl Drop for Backup {
 impl Server {
     /// Starts one on a free port.
     pub async fn start() -> Self {
+        Self::start_with(SETTINGS).await
+    }
+
+    /// Starts one on a free port, with these settings in place of those of the tests.
+    pub async fn start_with(settings: &'static [&'static str]) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("own-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
         let folder = PROGRAMS.home.join(name);
@@ -63,7 +68,7 @@ impl Server {
         let turn = guard::turn().await;
         data_from_template(&folder);
         drop(turn);
-        let launch = Launch::new(&folder, SETTINGS);
+        let launch = Launch::new(&folder, settings);
         Self {
             postmaster: Some(launch.run().await),
             launch,
