@@ -62,7 +62,9 @@ async fn main() {
 
 /// The days of the month that ends today.
 fn days(now: Time) -> impl Iterator<Item = Time> {
-    (0..DAYS).rev().map(move |back| now.day().minus(DAY * u32::try_from(back).expect("it is small")))
+    (0..DAYS)
+        .rev()
+        .map(move |back| now.day().minus(DAY * u32::try_from(back).expect("it is small")))
 }
 
 async fn postgres(now: Time, users: i64) {
@@ -70,7 +72,9 @@ async fn postgres(now: Time, users: i64) {
     for day in days(now) {
         let client = &postgres.client;
         let end = day.plus(DAY);
-        let sql = MINUTES.replace("$1", &format!("'{day}'")).replace("$2", &users.to_string());
+        let sql = MINUTES
+            .replace("$1", &format!("'{day}'"))
+            .replace("$2", &users.to_string());
         client.batch_execute(&sql).await.expect("there is room");
         for (table, step) in [("usage_hours", "hour"), ("usage_days", "day")] {
             let sql = format!(
@@ -89,7 +93,10 @@ async fn postgres(now: Time, users: i64) {
                     (SELECT count(*) FROM core.usage_days), pg_database_size(current_database())";
     let row = postgres.client.query_one(counting, &[]).await.expect("it answers");
     let [minutes, hours, of_days, bytes] = [0, 1, 2, 3].map(|column| row.get::<_, i64>(column));
-    println!("PostgreSQL: {minutes} minutes, {hours} hours, {of_days} days; {} MB", bytes >> 20);
+    println!(
+        "PostgreSQL: {minutes} minutes, {hours} hours, {of_days} days; {} MB",
+        bytes >> 20
+    );
     // One connection that failed for the restart is made anew.
     while postgres.store.ping().await.is_err() {}
     read(&*postgres.store, now, users).await;

@@ -84,7 +84,9 @@ async fn main() {
     let (marks, marked) = unbounded_channel();
     let seen = tokio::spawn(look(postgres.client, marked));
     let watch = Stopwatch::start();
-    let sending = (0..).zip(agents).map(|(place, agent)| tokio::spawn(report(place, agent, marks.clone())));
+    let sending = (0..)
+        .zip(agents)
+        .map(|(place, agent)| tokio::spawn(report(place, agent, marks.clone())));
     let sending: Vec<_> = sending.collect();
     drop(marks);
     for node in sending {
@@ -94,7 +96,10 @@ async fn main() {
     core.stop().await;
     #[expect(clippy::cast_precision_loss, reason = "some thousand rows")]
     let rate = (sent.len() * ROWS_A_REPORT.unsigned_abs() as usize) as f64 / seconds * 60.0;
-    println!("{} reports of {ROWS_A_REPORT} rows, {rate:.0} rows a minute", sent.len());
+    println!(
+        "{} reports of {ROWS_A_REPORT} rows, {rate:.0} rows a minute",
+        sent.len()
+    );
     say("from acknowledged to visible (goal: max 2 s)", sent);
 }
 
@@ -117,7 +122,8 @@ async fn report(place: i64, agent: Agent, marks: UnboundedSender<Marked>) {
     let every = Duration::from_mins(1) * u32::try_from(NODES * ROWS_A_REPORT).expect("it is small")
         / u32::try_from(ROWS_A_MINUTE).expect("it is small");
     // Nodes have no common beat.
-    tokio::time::sleep(every * u32::try_from(place).expect("it is small") / u32::try_from(NODES).expect("it is small")).await;
+    tokio::time::sleep(every * u32::try_from(place).expect("it is small") / u32::try_from(NODES).expect("it is small"))
+        .await;
     let (mut ticks, watch) = (interval(every), Stopwatch::start());
     let mut client = agent.client.clone();
     for turn in 0.. {
@@ -127,7 +133,10 @@ async fn report(place: i64, agent: Agent, marks: UnboundedSender<Marked>) {
         }
         let mark = MARKS + turn * NODES + place;
         let users = (1..ROWS_A_REPORT).map(|row| (place * 1_009 + (turn * ROWS_A_REPORT + row) * 7_919) % PEOPLE + 1);
-        let entries = users.chain([mark]).map(|user| entry(user, place + 1, 1_000, 50_000)).collect();
+        let entries = users
+            .chain([mark])
+            .map(|user| entry(user, place + 1, 1_000, 50_000))
+            .collect();
         let request = agent.request(ReportUsageRequest {
             entries,
             ..ReportUsageRequest::default()
@@ -167,7 +176,9 @@ async fn control(postgres: &Postgres) -> Vec<Duration> {
         for mark in 0..INSERTS {
             let inserted = postgres.client.execute(sql, &[&(MARKS - 1 - mark)]).await;
             inserted.expect("it takes a row");
-            marks.send((MARKS - 1 - mark, Stopwatch::start())).expect("somebody looks");
+            marks
+                .send((MARKS - 1 - mark, Stopwatch::start()))
+                .expect("somebody looks");
         }
         drop(marks);
     };

@@ -16,6 +16,7 @@ pub mod render_xray;
 pub mod seat;
 pub mod snapshot;
 pub mod trial;
+mod words;
 
 use std::{collections::HashSet, sync::Arc};
 

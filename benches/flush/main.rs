@@ -161,7 +161,10 @@ impl Bench {
         let (here, there) = (here.expect("it answers"), there.expect("it answers"));
         assert_eq!(here, there);
         assert_eq!((here.usage_up, here.usage_down), (here.days_up, here.days_down));
-        assert_eq!((here.usage_up, here.usage_down), (here.subscriptions_up, here.subscriptions_down));
+        assert_eq!(
+            (here.usage_up, here.usage_down),
+            (here.subscriptions_up, here.subscriptions_down)
+        );
         let counting = "SELECT (SELECT count(*) FROM core.usage_minutes), (SELECT count(*) FROM plain.usage_minutes)";
         let row = self.postgres.client.query_one(counting, &[]).await.expect("it answers");
         assert_eq!(2 * row.get::<_, i64>(0), row.get(1));

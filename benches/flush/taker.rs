@@ -43,7 +43,12 @@ impl Taker {
             took += watch.elapsed();
             let all_new = matches!(
                 outcome,
-                Ok(CommitOutcome::Committed { repeats: 0, saturated: 0, refused: 0, .. })
+                Ok(CommitOutcome::Committed {
+                    repeats: 0,
+                    saturated: 0,
+                    refused: 0,
+                    ..
+                })
             );
             assert!(all_new, "{outcome:?}");
         }

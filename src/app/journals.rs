@@ -176,13 +176,23 @@ impl Inspection {
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "journal {}: {} generations", self.dir.display(), self.generations.len())?;
+        write!(
+            f,
+            "journal {}: {} generations",
+            self.dir.display(),
+            self.generations.len()
+        )?;
         for it in &self.generations {
             it.fmt(f)?;
         }
         let sum = |of: fn(&Inspected) -> u64| self.generations.iter().map(of).sum::<u64>();
         let bytes = ByteSize(sum(Inspected::bytes));
-        write!(f, "\nin all: {} records, {} damaged, {bytes}", sum(Inspected::records), sum(Inspected::lost))?;
+        write!(
+            f,
+            "\nin all: {} records, {} damaged, {bytes}",
+            sum(Inspected::records),
+            sum(Inspected::lost)
+        )?;
         match &self.silence {
             None => write!(f, "; the store lacks {}", sum(|it| it.missing().unwrap_or(0))),
             Some(why) => write!(f, "\nhow much the store has is not known: {why}"),
@@ -193,14 +203,22 @@ impl fmt::Display for Inspection {
 impl fmt::Display for Inspected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
-        let state = if report.sealed { "sealed" } else { "open or not sealed yet" };
+        let state = if report.sealed {
+            "sealed"
+        } else {
+            "open or not sealed yet"
+        };
         let (segments, bytes) = (report.segments.len(), ByteSize(self.bytes()));
         write!(f, "\n{} ({state}): ", report.id)?;
         if report.first > report.end {
             write!(f, "no records, {segments} segments, {bytes}")?;
         } else {
             let (first, end) = (report.first, report.end);
-            write!(f, "{} records, {first} to {end}, {segments} segments, {bytes}", self.records())?;
+            write!(
+                f,
+                "{} records, {first} to {end}, {segments} segments, {bytes}",
+                self.records()
+            )?;
         }
         if report.seal_damaged {
             f.write_str("\n  DAMAGED: the mark of its end")?;
@@ -210,7 +228,12 @@ impl fmt::Display for Inspected {
         }
         for segment in report.segments.iter().filter(|it| it.lost > 0 || it.head_damaged) {
             let head = if segment.head_damaged { ", and its head" } else { "" };
-            write!(f, "\n  DAMAGED: {} records of {}{head}", segment.lost, segment.path.display())?;
+            write!(
+                f,
+                "\n  DAMAGED: {} records of {}{head}",
+                segment.lost,
+                segment.path.display()
+            )?;
         }
         if let (Some(watermark), Some(missing)) = (self.watermark, self.missing()) {
             write!(f, "\n  the store has it up to {watermark}, and lacks {missing} records")?;
@@ -252,7 +275,10 @@ impl fmt::Display for Replayed {
             saturated,
             lost,
         } = self.tally;
-        write!(f, "{records} records taken over, {repeats} of them repeats; {refused} rows refused and put aside")?;
+        write!(
+            f,
+            "{records} records taken over, {repeats} of them repeats; {refused} rows refused and put aside"
+        )?;
         if saturated > 0 {
             write!(f, "; {saturated} sums held at 2^63-1")?;
         }

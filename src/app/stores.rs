@@ -28,8 +28,14 @@ pub fn look_at(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Store>>> {
         return open(settings).map(Some);
     }
     let file = data_dir::embedded_store(&settings.data_dir);
-    let there = file.try_exists().with_context(|| format!("{} can't be looked at", file.display()))?;
-    Ok(if there { Some(Arc::new(SqliteStore::open_to_look(&file)?)) } else { None })
+    let there = file
+        .try_exists()
+        .with_context(|| format!("{} can't be looked at", file.display()))?;
+    Ok(if there {
+        Some(Arc::new(SqliteStore::open_to_look(&file)?))
+    } else {
+        None
+    })
 }
 
 /// Where the database is; none = the embedded store.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::{
     clock::Clock,
@@ -26,14 +26,12 @@ use super::{
     ledger::Ledger,
     seat::{RENDERER, Renderer, SLICE, Why},
     snapshot::Snapshot,
+    words::Words,
 };
 
 /// A change waits for others so long; but the first of a row of changes not longer than that.
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-
-/// How often a store that tells of changes by itself is asked all the same: a word of it may be lost.
-const ASK_ANYWAY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often due resets are looked for.
 const RESETS_EVERY: Duration = Duration::from_secs(10);
@@ -74,31 +72,6 @@ pub struct Catalogue {
     pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
 }
 
-/// What a store says by itself of changes.
-struct Words {
-    heard: watch::Receiver<u64>,
-    /// There was a word, and the store has not been asked since.
-    unasked: bool,
-    asked_at: Time,
-}
-
-impl Words {
-    /// Whether it is time to ask the store.
-    fn say_ask(&mut self, now: Time) -> bool {
-        // A sender that is gone says nothing more: then time alone does.
-        if self.heard.has_changed().unwrap_or(false) {
-            self.heard.mark_unchanged();
-            self.unasked = true;
-        }
-        self.unasked || now.since(self.asked_at) >= ASK_ANYWAY_EVERY
-    }
-
-    const fn was_asked(&mut self, now: Time) {
-        self.unasked = false;
-        self.asked_at = now;
-    }
-}
-
 impl Catalogue {
     /// A catalogue that knows nothing yet.
     pub fn new(
@@ -107,11 +80,7 @@ impl Catalogue {
         clock: Clock,
         (ledger, crossed): (Arc<Ledger>, mpsc::Receiver<SubscriptionId>),
     ) -> Self {
-        let words = store.changes().map(|heard| Words {
-            heard,
-            unasked: true,
-            asked_at: Time::default(),
-        });
+        let words = store.changes().map(Words::new);
         Self {
             store,
             sink,
@@ -198,7 +167,7 @@ impl Catalogue {
     async fn is_time_to_load(&mut self) -> Result<bool, StoreError> {
         let Some(known) = self.seq else { return Ok(false) };
         let now = self.clock.now();
-        if self.waiting.is_none() && self.words.as_mut().is_some_and(|words| !words.say_ask(now)) {
+        if self.waiting.is_none() && self.words.as_mut().is_some_and(|words| !words.say_so(now)) {
             return Ok(false);
         }
         let seq = self.store.catalog_seq().await?;

@@ -170,16 +170,7 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
-        let batch = &batch;
-        let (outcome, refusals) = self
-            .door
-            .write(
-                "commit",
-                |line| async move { commit::commit(&line, batch.clone()).await },
-            )
-            .await?;
-        refusals.tell();
-        Ok(outcome)
+        commit::take_over(&self.door, batch).await
     }
 
     async fn patch_node(
@@ -282,28 +273,7 @@ impl Store for PostgresStore {
     }
 
     async fn use_token(&self, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, StoreError> {
-        let found = self
-            .door
-            .glance(
-                "find_token",
-                |line| async move { admin::find_token(&line, hash, at).await },
-            )
-            .await?;
-        let Some(mut token) = found else {
-            return Ok(None);
-        };
-        let (minute, id) = (at.minute(), token.id);
-        if token.last_used_at.is_none_or(|noted| noted < minute) {
-            // A full disk must not lock the admins out: the note is a courtesy, and the next call tries again.
-            let note = self.door.write("note_token_use", |line| async move {
-                admin::note_token_use(&line, id, minute).await
-            });
-            match note.await {
-                Ok(()) => token.last_used_at = Some(minute),
-                Err(error) => tracing::warn!(token = %token.id, %error, "the use of an admin token is not noted"),
-            }
-        }
-        Ok(Some(token))
+        admin::use_token(&self.door, hash, at).await
     }
 
     async fn delete_token(&self, id: TokenId, by: &Change) -> Result<bool, StoreError> {
@@ -378,27 +348,7 @@ impl Store for PostgresStore {
     }
 
     async fn reset_due(&self, now: Time) -> Result<Vec<SubscriptionId>, StoreError> {
-        let mut done = Vec::new();
-        loop {
-            let resetting = self
-                .door
-                .write("reset_due", |line| async move { quotas::reset_due(&line, now).await });
-            match resetting.await {
-                Ok(reset) => {
-                    let is_last = reset.len() < quotas::RESETS_MAX as usize;
-                    done.extend(reset);
-                    if is_last {
-                        return Ok(done);
-                    }
-                }
-                // What was reset must be told; the rest is due at the next call.
-                Err(error) if !done.is_empty() => {
-                    tracing::warn!(%error, done = done.len(), "not all periods that are due could begin");
-                    return Ok(done);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        quotas::reset_all_due(&self.door, now).await
     }
 
     async fn usage(&self, user: UserId, span: UsageSpan) -> Result<Vec<UsagePoint>, StoreError> {

@@ -17,6 +17,7 @@ mod lost_answers;
 mod nodes;
 mod place;
 mod poison;
+mod postgres;
 mod quotas;
 mod reports;
 mod sqlite;

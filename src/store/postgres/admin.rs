@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::{
+    door::Door,
     fault::Fault,
     line::Line,
     values::{Text, storable, storable_json},
@@ -13,7 +14,7 @@ use crate::{
         Time, TokenId,
         secrets::{AdminToken, NewToken, SecretHash},
     },
-    store::{AuditRow, Change, Page, RejectedRow, RejectedTable},
+    store::{AuditRow, Change, Page, RejectedRow, RejectedTable, StoreError},
 };
 
 fn token(row: &Row) -> Result<AdminToken, Fault> {
@@ -54,7 +55,7 @@ pub(super) async fn tokens(line: &Line, page: Page) -> Result<Vec<AdminToken>, F
 }
 
 /// The token with this hash, if it has not ended by `at`.
-pub(super) async fn find_token(line: &Line, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, Fault> {
+async fn find_token(line: &Line, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, Fault> {
     let sql = "SELECT * FROM admin_tokens WHERE token_hash = $1 AND (expires_at IS NULL OR expires_at > $2)";
     line.query_opt(sql, &[&hash, &at])
         .await?
@@ -64,10 +65,32 @@ pub(super) async fn find_token(line: &Line, hash: SecretHash, at: Time) -> Resul
 }
 
 /// Notes a use.
-pub(super) async fn note_token_use(line: &Line, id: TokenId, minute: Time) -> Result<(), Fault> {
+async fn note_token_use(line: &Line, id: TokenId, minute: Time) -> Result<(), Fault> {
     let sql = "UPDATE admin_tokens SET last_used_at = greatest(last_used_at, $2) WHERE id = $1";
     line.execute(sql, &[&id, &minute]).await?;
     Ok(())
+}
+
+/// The token with this hash, if it has not ended by `at`; its use is noted to the minute.
+pub(super) async fn use_token(door: &Door, hash: SecretHash, at: Time) -> Result<Option<AdminToken>, StoreError> {
+    let found = door
+        .glance("find_token", |line| async move { find_token(&line, hash, at).await })
+        .await?;
+    let Some(mut token) = found else {
+        return Ok(None);
+    };
+    let (minute, id) = (at.minute(), token.id);
+    if token.last_used_at.is_none_or(|noted| noted < minute) {
+        // A full disk must not lock the admins out: the note is a courtesy, and the next call tries again.
+        let note = door.write("note_token_use", |line| async move {
+            note_token_use(&line, id, minute).await
+        });
+        match note.await {
+            Ok(()) => token.last_used_at = Some(minute),
+            Err(error) => tracing::warn!(token = %token.id, %error, "the use of an admin token is not noted"),
+        }
+    }
+    Ok(Some(token))
 }
 
 /// Deletes a token.

@@ -1,6 +1,6 @@
 //! Takes over a piece of a journal, exactly once: watermark, repeats, pieces, rows, all in one transaction.
 
-use super::{counting, fault::Fault, line::Line, repeats, sifting::Taken};
+use super::{counting, door::Door, fault::Fault, line::Line, repeats, sifting::Taken};
 use crate::{
     model::{JournalId, Position, Time},
     store::{Batch, CommitOutcome, StoreError, refusals::Refusals},
@@ -19,8 +19,20 @@ pub(super) async fn watermark(line: &Line, journal: JournalId) -> Result<Option<
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
+/// Takes over the batch in a transaction of its own; see [`crate::store::Batch`].
+pub(super) async fn take_over(door: &Door, batch: Batch) -> Result<CommitOutcome, StoreError> {
+    let batch = &batch;
+    // The future is large: it holds every statement of a flush.
+    let committing = door.write("commit", |line| {
+        Box::pin(async move { commit(&line, batch.clone()).await })
+    });
+    let (outcome, refusals) = committing.await?;
+    refusals.tell();
+    Ok(outcome)
+}
+
 /// Takes over the batch, or says where the watermark is instead; and what was refused.
-pub(super) async fn commit(line: &Line, batch: Batch) -> Result<(CommitOutcome, Refusals), Fault> {
+async fn commit(line: &Line, batch: Batch) -> Result<(CommitOutcome, Refusals), Fault> {
     if batch.upto < batch.after {
         let (after, upto) = (batch.after, batch.upto);
         return Err(StoreError::Contradiction(format!("a batch from {after} on can't end at {upto}")).into());

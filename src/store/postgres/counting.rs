@@ -24,23 +24,24 @@ use crate::{
 /// Errors that are kept of each node.
 const ERRORS_KEPT: i64 = 100;
 
-/// Writes everything; gives how many sums did not fit a column, and the quotas that grew. What does not need the answer of another is asked
-/// at once: a batch is a few round trips long, however much is in it.
+/// Writes everything; gives how many sums did not fit a column, and the quotas that grew. What is copied goes first and alone: a COPY that meets
+/// a transaction which has failed leaves its connection out of step. Everything else is asked at once: a batch is a few round trips long, however
+/// much is in it.
 pub(super) async fn write(line: &Line, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
-    let (held, subscriptions, protocols, outbounds, sessions, rejected, errors, sync) = tokio::join!(
-        write_usage(line, fold),
+    let held = write_usage(line, fold).await?;
+    write_sessions(line, fold).await?;
+    let (subscriptions, protocols, outbounds, rejected, errors, sync) = tokio::join!(
         grow_subscriptions(line, fold),
         grow_protocols(line, &fold.protocols),
         grow_outbounds(line, &fold.outbounds),
-        write_sessions(line, fold),
         write_rejected(line, &fold.rejected),
         write_errors(line, fold),
         write_sync(line, &fold.sync),
     );
     let mut cause = Cause::default();
-    let held = cause.of(held) + cause.of(protocols) + cause.of(outbounds);
+    let held = held + cause.of(protocols) + cause.of(outbounds);
     let (of_subscriptions, quotas) = cause.of(subscriptions);
-    for done in [sessions, rejected, errors, sync] {
+    for done in [rejected, errors, sync] {
         cause.of(done);
     }
     match cause.0 {

@@ -71,7 +71,7 @@ impl Door {
             .test_on_check_out(false)
             .retry_connection(false)
             .idle_timeout(Duration::from_mins(5))
-            .max_lifetime(Duration::from_mins(60))
+            .max_lifetime(Duration::from_hours(1))
             .build_unchecked(lines.clone());
         Ok(Self { pool, lines })
     }

@@ -3,18 +3,18 @@
 use serde_json::json;
 use tokio_postgres::Row;
 
-use super::{admin::audit_all, fault::Fault, line::Line, values::Text};
+use super::{admin::audit_all, door::Door, fault::Fault, line::Line, values::Text};
 use crate::{
     model::{
         SubscriptionId, Time,
         catalog::{ResetStrategy, SubscriptionStatus},
         quota::{Quota, StatusChange, period_start},
     },
-    store::Change,
+    store::{Change, StoreError},
 };
 
 /// Subscriptions that one transaction resets: so that no flush waits long on the 1st.
-pub(super) const RESETS_MAX: u32 = 5_000;
+const RESETS_MAX: u32 = 5_000;
 
 /// The strategies by which a period ends by itself.
 const STRATEGIES: [ResetStrategy; 3] = [ResetStrategy::Daily, ResetStrategy::Weekly, ResetStrategy::Monthly];
@@ -98,8 +98,31 @@ pub(super) async fn reset(
     Ok(done)
 }
 
+/// Begins all periods that are due, some at a time.
+pub(super) async fn reset_all_due(door: &Door, now: Time) -> Result<Vec<SubscriptionId>, StoreError> {
+    let mut done = Vec::new();
+    loop {
+        let resetting = door.write("reset_due", |line| async move { reset_due(&line, now).await });
+        match resetting.await {
+            Ok(reset) => {
+                let is_last = reset.len() < RESETS_MAX as usize;
+                done.extend(reset);
+                if is_last {
+                    return Ok(done);
+                }
+            }
+            // What was reset must be told; the rest is due at the next call.
+            Err(error) if !done.is_empty() => {
+                tracing::warn!(%error, done = done.len(), "not all periods that are due could begin");
+                return Ok(done);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Begins the periods that are due, at most [`RESETS_MAX`] at a time. However many were missed, the one that now is begins.
-pub(super) async fn reset_due(line: &Line, now: Time) -> Result<Vec<SubscriptionId>, Fault> {
+async fn reset_due(line: &Line, now: Time) -> Result<Vec<SubscriptionId>, Fault> {
     let by = Change {
         actor: "core".to_owned(),
         address: None,

@@ -76,7 +76,10 @@ async fn a_dead_machines_journal_comes_home_once() {
     assert_eq!(missing(&said(journal(dir.path(), "inspect", copy.path()))), 12);
     let words = journal(dir.path(), "inspect", copy.path()).output().unwrap();
     let words = String::from_utf8(words.stdout).unwrap();
-    assert!(words.ends_with("12 records, 0 damaged, 16.0 MiB; the store lacks 12\n"), "{words}");
+    assert!(
+        words.ends_with("12 records, 0 damaged, 16.0 MiB; the store lacks 12\n"),
+        "{words}"
+    );
 
     let first = said(journal(dir.path(), "replay", copy.path()));
     assert_eq!((&first["records"], &first["lost"]), (&12.into(), &0.into()), "{first}");

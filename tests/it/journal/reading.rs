@@ -43,7 +43,10 @@ async fn it_reads_what_a_start_would() {
     ));
     assert!(reader.append(&super::entry(1, 1)).await.is_err());
     drop(reader);
-    let after: Vec<_> = files(&crashed, "").into_iter().filter(|it| !it.ends_with("lock")).collect();
+    let after: Vec<_> = files(&crashed, "")
+        .into_iter()
+        .filter(|it| !it.ends_with("lock"))
+        .collect();
     let before: Vec<_> = before.into_iter().filter(|it| !it.ends_with("lock")).collect();
     assert_eq!(after, before);
 
@@ -74,7 +77,10 @@ async fn damage_is_told_and_the_rest_is_taken_over() {
     assert!(told.contains("a file of the journal is damaged"), "{told}");
     let done: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&done["records"], &done["lost"]), (&39.into(), &1.into()), "{done}");
-    assert!(files(&dir, "quarantined").is_empty(), "nothing is added to a journal that is only read");
+    assert!(
+        files(&dir, "quarantined").is_empty(),
+        "nothing is added to a journal that is only read"
+    );
 
     let inspected = said(journal(store.path(), "inspect", &dir));
     let generation = &inspected["generations"][0];

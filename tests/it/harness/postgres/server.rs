@@ -1,8 +1,12 @@
 //! A server of its own for a test that kills it, stops it, or sets it back.
 
 use std::{
-    fs::File,
-    os::unix::process::CommandExt as _,
+    fs::{File, Permissions},
+    io::Write as _,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::atomic::{AtomicU32, Ordering::SeqCst},
@@ -126,6 +130,23 @@ impl Server {
         })
         .await;
         assert!(status.success(), "{status}: {}", self.launch.log());
+    }
+
+    /// Has it offer TLS with this certificate from its next start on.
+    pub fn offer_tls(&self, certificate: &str, key: &str) {
+        let data = self.launch.data();
+        let owner = std::fs::metadata(&data).expect("it is ours");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = data.join(name);
+            std::fs::write(&path, text).expect("there is room");
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+            chown(&path, Some(owner.uid()), Some(owner.gid())).expect("it is ours");
+        }
+        let mut settings = File::options()
+            .append(true)
+            .open(data.join("postgresql.conf"))
+            .expect("it is there");
+        writeln!(settings, "ssl = on").expect("there is room");
     }
 
     /// Starts it again after a kill or a stop, on the same port; gives it back when it answers.
