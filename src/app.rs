@@ -2,6 +2,7 @@
 
 pub mod background;
 pub mod commands;
+pub mod doctor;
 pub mod journals;
 pub mod listeners;
 mod load;

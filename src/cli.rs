@@ -53,6 +53,12 @@ pub enum Command {
     /// The journal: what was acknowledged, on its way to the store
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Look at settings, store, journal, disk and clock: what is wrong, and how to mend it; changes nothing
+    Doctor {
+        /// Print everything as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring the store up to date (serve does it too, at its start)
     Migrate {
         /// Only say what would be done

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::json;
 
+use crate::model::Time;
+
 /// A data folder that this process holds.
 #[derive(Debug)]
 pub struct DataDir {
@@ -68,7 +70,7 @@ impl DataDir {
 
     /// Where the snapshot is.
     pub fn snapshot(&self) -> PathBuf {
-        self.path.join("snapshot.json")
+        snapshot(&self.path)
     }
 
     /// The name of this instance: the one that is given, else the one that is kept here, else a new one that is kept from now on.
@@ -106,7 +108,7 @@ impl DataDir {
     }
 
     fn ports(&self) -> PathBuf {
-        self.path.join("ports.json")
+        ports(&self.path)
     }
 }
 
@@ -134,6 +136,44 @@ fn instance_id_file(path: &Path) -> PathBuf {
 /// Where the journal of a data folder is.
 pub fn journal(path: &Path) -> PathBuf {
     path.join("journal")
+}
+
+/// Whether a process holds this data folder. Nothing is made; a folder that is not there is held by nobody.
+pub fn is_held(path: &Path) -> std::io::Result<bool> {
+    let lock = match File::open(path.join("lock")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => lock.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The process that says that it listens on this data folder.
+pub fn pid(path: &Path) -> Option<u32> {
+    let ports: serde_json::Value = serde_json::from_slice(&fs::read(ports(path)).ok()?).ok()?;
+    u32::try_from(ports["pid"].as_u64()?).ok()
+}
+
+/// When Core last wrote its snapshot or its ports here, by the file system.
+pub fn written_at(path: &Path) -> Option<Time> {
+    let written = |file: PathBuf| {
+        let at = fs::metadata(file).ok()?.modified().ok()?;
+        let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Time::from_millis(i64::try_from(since.as_millis()).ok()?))
+    };
+    written(snapshot(path)).max(written(ports(path)))
+}
+
+/// Where the snapshot of a data folder is.
+pub fn snapshot(path: &Path) -> PathBuf {
+    path.join("snapshot.json")
+}
+
+fn ports(path: &Path) -> PathBuf {
+    path.join("ports.json")
 }
 
 /// Where the embedded store of a data folder is.

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use vpn_core::{
     admin::codes::CodeOrder,
-    app::{commands, journals, serve},
+    app::{commands, doctor, journals, serve},
     cli::{CatalogCommand, Cli, CodeCommand, Command, JournalCommand, TokenCommand},
     config::{self, LogFormat, Settings},
     model::NodeId,
@@ -114,6 +114,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             start_log(&settings);
             let replayed = block_on(journals::replay(&settings, &dir))?;
             print(either(json, replayed.to_json(), &replayed))?;
+        }
+        Command::Doctor { json } => {
+            let diagnosis = block_on(async { Ok(doctor::examine(&settings).await) })?;
+            print(either(json, diagnosis.to_json(), &diagnosis))?;
+            return Ok(if diagnosis.is_good() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Command::Migrate { plan } => {
             for migration in block_on(commands::migrate(&settings, plan))? {

@@ -11,6 +11,7 @@ pub mod refusals;
 mod reserved;
 mod row_rules;
 pub mod sqlite;
+mod standing;
 mod table;
 mod tables;
 mod weighing;
@@ -26,6 +27,7 @@ use crate::model::{
     catalog::{Catalog, CatalogImport},
     catalog_change::{CatalogChange, CatalogRow, RowRef, RowsOf, StoredRow},
     entry::Entry,
+    finding::Finding,
     node::{
         NewCode, NodeErrorRow, NodeKey, NodePatch, NodeRecord, RegisterOutcome, Registration, RegistrationCode,
         StoredState,
@@ -150,6 +152,8 @@ pub trait Store: Send + Sync + 'static {
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError>;
     /// The bytes that the store has counted, per table: what a check against an agent's own sums needs.
     async fn totals(&self) -> Result<Totals, StoreError>;
+    /// What an operator should know of the store as it is, `now` being this machine's time. Changes nothing.
+    async fn checkup(&self, now: Time) -> Result<Vec<Finding>, StoreError>;
 }
 
 /// Why a store did not do it.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use crate::{
     model::{
         JournalId, KeyId, NodeId, Position, ProtocolId, Time,
         node::{NodeKey, NodeRecord, NodeStatus, Seed, StoredState, SyncStatus},
-        node_config::{ConfigHash, NodeConfig, Rendered},
+        node_config::{CONFIG_LARGE, ConfigHash, NodeConfig, Rendered},
         secrets::SecretHash,
     },
     node::{keys::Keys, registry::Nodes},
@@ -61,6 +61,21 @@ struct Given {
 struct GivenLine {
     id: NodeId,
     revision: i64,
+}
+
+/// What of the file says how large the configs are.
+#[derive(Deserialize)]
+struct SizedFile {
+    form: u32,
+    nodes: Vec<SizedLine>,
+}
+
+#[derive(Deserialize)]
+struct SizedLine {
+    id: NodeId,
+    client_map: String,
+    mtproto_client_map: String,
+    services: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,6 +179,18 @@ impl Snapshots {
         tracing::warn!(nodes = self.nodes.len(), at = %file.at, "nodes were loaded from the snapshot");
         Ok(known)
     }
+}
+
+/// The nodes whose configs are above what gRPC clients take by default, and how large those are; by the snapshot of this data folder.
+pub(super) fn large_configs(dir: &Path) -> anyhow::Result<Vec<(NodeId, u64)>> {
+    let file: SizedFile = serde_json::from_slice(&std::fs::read(data_dir::snapshot(dir))?)?;
+    anyhow::ensure!(file.form == FORM, "the snapshot has form {}, not {FORM}", file.form);
+    let size = |line: &SizedLine| line.client_map.len() + line.mtproto_client_map.len() + line.services.len();
+    let sizes = file.nodes.iter().map(|line| (line.id, size(line)));
+    Ok(sizes
+        .filter(|(_, bytes)| *bytes > CONFIG_LARGE)
+        .map(|(id, bytes)| (id, bytes as u64))
+        .collect())
 }
 
 impl From<(SecretHash, KeyId, NodeId, bool)> for KeyLine {

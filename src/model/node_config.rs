@@ -6,6 +6,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+/// A config larger than this is above what gRPC clients take by default (4 MiB): agents must raise their limit.
+pub const CONFIG_LARGE: usize = 3 << 20;
+
 /// SHA-256 of a config's content, without its revision.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);

@@ -14,6 +14,7 @@ use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
     catalog::CatalogImport,
     catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
+    finding::Finding,
     node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
     quota::StatusChange,
     secrets::{AdminToken, NewToken, SecretHash},
@@ -242,5 +243,9 @@ impl Store for InTime {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         within(LONG, self.0.totals()).await
+    }
+
+    async fn checkup(&self, now: Time) -> Result<Vec<Finding>, StoreError> {
+        within(LONG, self.0.checkup(now)).await
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod admin;
 mod catalog;
 mod changing;
+mod checkup;
 mod codes;
 mod commit;
 mod copy;
@@ -44,6 +45,7 @@ use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
     catalog::CatalogImport,
     catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
+    finding::Finding,
     node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
     quota::StatusChange,
     secrets::{AdminToken, NewToken, SecretHash},
@@ -74,10 +76,9 @@ impl Store for PostgresStore {
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        let looking = self.door.read(
-            "pending_migrations",
-            |line| async move { migrate::pending(&line).await },
-        );
+        let looking = self.door.read("pending_migrations", |line| async move {
+            Ok(migrate::standing(&line).await?.pending)
+        });
         looking.await
     }
 
@@ -379,6 +380,16 @@ impl Store for PostgresStore {
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.door
             .read("totals", |line| async move { usage::totals(&line).await })
+            .await
+    }
+
+    async fn checkup(&self, now: Time) -> Result<Vec<Finding>, StoreError> {
+        let schema = &self.schema;
+        self.door
+            .glance(
+                "checkup",
+                |line| async move { checkup::checkup(&line, schema, now).await },
+            )
             .await
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod asking;
 mod catalog;
 mod changing;
+mod checkup;
 mod codes;
 mod commit;
 mod connection;
@@ -45,6 +46,7 @@ use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
     catalog::CatalogImport,
     catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
+    finding::Finding,
     node::{NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState},
     quota::StatusChange,
     secrets::{AdminToken, NewToken, SecretHash},
@@ -104,7 +106,8 @@ impl Store for SqliteStore {
     }
 
     async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        self.read("pending_migrations", |tx| migrate::pending(tx)).await
+        self.read("pending_migrations", |tx| Ok(migrate::standing(tx)?.pending))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -362,5 +365,9 @@ impl Store for SqliteStore {
 
     async fn totals(&self) -> Result<Totals, StoreError> {
         self.read("totals", |tx| counting::totals(tx)).await
+    }
+
+    async fn checkup(&self, _: Time) -> Result<Vec<Finding>, StoreError> {
+        self.read("checkup", |tx| checkup::checkup(tx)).await
     }
 }

@@ -9,6 +9,7 @@ mod bodies;
 pub mod caller;
 mod counting;
 mod credentials;
+pub mod doctor;
 mod fields;
 mod keys;
 mod life;

@@ -4,6 +4,7 @@
 
 mod away;
 mod books;
+mod commands;
 mod commits;
 mod figures;
 mod kills;
@@ -13,4 +14,5 @@ mod restored;
 mod scene;
 mod server;
 mod slow;
+mod sums;
 mod twice;

@@ -17,6 +17,7 @@ use crate::{
     model::{
         NodeId, ProtocolId, UserId,
         node::{NodeKey, NodePatch},
+        node_config::CONFIG_LARGE,
         presence::parse_ip,
         secrets::Role,
     },
@@ -24,9 +25,6 @@ use crate::{
 };
 
 use super::{Answer, Door, bearer, listed, page, path_id, query};
-
-/// A config larger than this is above what gRPC clients take by default (4 MiB): agents must raise their limit.
-const CONFIG_LARGE: usize = 3 << 20;
 
 /// `GET /admin/nodes`
 pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {

@@ -12,7 +12,7 @@ use super::{
 use crate::{clock::Stopwatch, store::StoreError};
 
 /// Connections of an instance: the flush, the follower, the savers, and some for admins. PostgreSQL allows 100 in all by default.
-const CONNECTIONS: u32 = 8;
+pub(super) const CONNECTIONS: u32 = 8;
 
 /// How long a call waits for a connection, a new one included.
 const ACQUIRE: Duration = Duration::from_millis(1_500);

@@ -37,6 +37,9 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 /// Statements that a connection remembers. There are fewer texts than this; the bound is for those that are put together.
 const STATEMENTS: usize = 512;
 
+/// Connections of an instance besides those of the pool: the one that listens for changes.
+pub(super) const LISTENING: i64 = 1;
+
 /// Makes connections, for the pool and for those who need one of their own.
 #[derive(Clone)]
 pub(super) struct Lines {

@@ -1,13 +1,14 @@
 //! The schema, in steps. Several instances may start at once: one does it, the others wait and find it done.
 
-use refinery::Migration;
-
 use super::{
     door::Door,
     fault::Fault,
     line::{Line, identifier, literal},
 };
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    standing::{Standing, name},
+};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations/postgres");
@@ -62,31 +63,18 @@ fn failed(failure: &refinery::Error) -> Fault {
     StoreError::Broken(format!("the schema can't be brought up to date: {failure}{why}")).into()
 }
 
-/// What [`migrate`] would run.
-pub(super) async fn pending(line: &Line) -> Result<Vec<String>, Fault> {
+/// What [`migrate`] would run, and what it does not know.
+pub(super) async fn standing(line: &Line) -> Result<Standing, Fault> {
     let met: bool = line
         .query_one("SELECT to_regclass('refinery_schema_history') IS NOT NULL", &[])
         .await?
         .try_get(0)?;
-    let mut done: Vec<i32> = Vec::new();
+    let mut done = Vec::new();
     if met {
-        let rows = line
-            .client
-            .query("SELECT version FROM refinery_schema_history", &[])
-            .await?;
-        done = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let sql = "SELECT version::bigint, name FROM refinery_schema_history";
+        let rows = line.client.query(sql, &[]).await?;
+        let line = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        done = rows.iter().map(line).collect::<Result<_, tokio_postgres::Error>>()?;
     }
-    let runner = embedded::migrations::runner();
-    let mut ours: Vec<&Migration> = runner.get_migrations().iter().collect();
-    ours.sort();
-    Ok(ours
-        .into_iter()
-        .filter(|it| !done.iter().any(|done| i64::from(*done) == i64::from(it.version())))
-        .map(name)
-        .collect())
-}
-
-/// As its file is called.
-fn name(migration: &Migration) -> String {
-    format!("V{:04}__{}", migration.version(), migration.name())
+    Ok(Standing::new(embedded::migrations::runner().get_migrations(), &done))
 }

@@ -1,10 +1,12 @@
 //! The schema, in steps.
 
-use refinery::Migration;
 use rusqlite::Connection;
 
 use super::fault::{Fault, is_away};
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    standing::{Standing, name},
+};
 
 mod embedded {
     refinery::embed_migrations!("sql/migrations/sqlite");
@@ -22,39 +24,27 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<Vec<String>, Fault>
         return Err(StoreError::Away(failure.to_string()).into());
     }
     // Another process may have been faster between refinery's look and its write: then there is nothing left to do.
-    if pending(connection)?.is_empty() && !is_divergent(&failure) {
+    if standing(connection)?.pending.is_empty() && !is_divergent(&failure) {
         return Ok(Vec::new());
     }
     Err(StoreError::Broken(format!("the schema can't be brought up to date: {failure}")).into())
 }
 
-/// What [`migrate`] would run.
-pub(super) fn pending(connection: &Connection) -> Result<Vec<String>, Fault> {
+/// What [`migrate`] would run, and what it does not know.
+pub(super) fn standing(connection: &Connection) -> Result<Standing, Fault> {
     let met: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history')",
         [],
         |row| row.get(0),
     )?;
-    let mut done: Vec<i64> = Vec::new();
+    let mut done = Vec::new();
     if met {
-        let mut statement = connection.prepare("SELECT version FROM refinery_schema_history")?;
+        let mut statement = connection.prepare("SELECT version, name FROM refinery_schema_history")?;
         done = statement
-            .query_map([], |row| row.get(0))?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, rusqlite::Error>>()?;
     }
-    let runner = embedded::migrations::runner();
-    let mut ours: Vec<&Migration> = runner.get_migrations().iter().collect();
-    ours.sort();
-    Ok(ours
-        .into_iter()
-        .filter(|it| !done.contains(&i64::from(it.version())))
-        .map(name)
-        .collect())
-}
-
-/// As its file is called.
-fn name(migration: &Migration) -> String {
-    format!("V{:04}__{}", migration.version(), migration.name())
+    Ok(Standing::new(embedded::migrations::runner().get_migrations(), &done))
 }
 
 /// Whether the schema is not ours: another Core, older or newer, made it.

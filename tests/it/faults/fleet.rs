@@ -24,7 +24,8 @@ pub fn exit(node: i64) -> String {
     format!("exit-{node}")
 }
 
-fn catalogue(nodes: i64) -> Value {
+/// A catalogue of the nodes 1 to `nodes`.
+pub fn catalogue(nodes: i64) -> Value {
     let each = |count: i64, row: &dyn Fn(i64) -> Value| (1..=count).map(row).collect::<Vec<_>>();
     json!({
         "nodes": each(nodes, &|id| {

@@ -16,6 +16,7 @@ use vpn_core::{
         CodeId, JournalId, KeyId, NodeId, Position, SubscriptionId, Time, TokenId, UserId,
         catalog::CatalogImport,
         catalog_change::{CatalogChange, RowRef, RowsOf, StoredRow},
+        finding::Finding,
         node::{
             NewCode, NodeErrorRow, NodeKey, NodePatch, RegisterOutcome, Registration, RegistrationCode, StoredState,
         },
@@ -334,6 +335,10 @@ impl Store for FaultyStore {
     async fn import(&self, import: &CatalogImport, by: &Change) -> Result<(), StoreError> {
         let inner = self.inner();
         self.through(CHANGES, inner.import(import, by)).await
+    }
+
+    async fn checkup(&self, now: Time) -> Result<Vec<Finding>, StoreError> {
+        self.through(READS, self.inner().checkup(now)).await
     }
 
     async fn totals(&self) -> Result<Totals, StoreError> {
