@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod journals;
 pub mod listeners;
 mod load;
+pub mod moving;
 pub mod restore;
 pub mod serve;
 pub mod sink;

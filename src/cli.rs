@@ -64,6 +64,9 @@ pub enum Command {
         /// Only say what would be done
         #[arg(long)]
         plan: bool,
+        /// Move an embedded store into the empty database of DATABASE_URL, such as sqlite:/var/lib/core/core.db
+        #[arg(long, value_name = "SOURCE", value_parser = sqlite_file, conflicts_with = "plan")]
+        from: Option<PathBuf>,
     },
 }
 
@@ -157,4 +160,10 @@ pub enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+fn sqlite_file(source: &str) -> Result<PathBuf, String> {
+    let file = source.strip_prefix("sqlite:").filter(|file| !file.is_empty());
+    file.map(PathBuf::from)
+        .ok_or_else(|| "must be sqlite: and the path of a file".to_owned())
 }

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use vpn_core::{
     admin::codes::CodeOrder,
-    app::{commands, doctor, journals, serve},
+    app::{commands, doctor, journals, moving, serve},
     cli::{CatalogCommand, Cli, CodeCommand, Command, JournalCommand, TokenCommand},
     config::{self, LogFormat, Settings},
     model::NodeId,
@@ -124,7 +124,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 ExitCode::FAILURE
             });
         }
-        Command::Migrate { plan } => {
+        Command::Migrate { from: Some(file), .. } => {
+            for (table, rows) in block_on(moving::run(&settings, &file))? {
+                print(format!("{table}: {rows} rows"))?;
+            }
+            print(
+                "everything is in PostgreSQL, counted and summed on both sides; the journal in DATA_DIR goes on from there",
+            )?;
+        }
+        Command::Migrate { plan, from: None } => {
             for migration in block_on(commands::migrate(&settings, plan))? {
                 print(migration)?;
             }

@@ -5,6 +5,7 @@ mod deleting;
 mod details;
 mod importing;
 pub mod in_time;
+mod moving;
 mod naming;
 pub mod postgres;
 pub mod refusals;

@@ -26,6 +26,7 @@ mod repeats;
 mod rows;
 mod sifting;
 mod table;
+mod taking;
 mod tls;
 mod upkeep;
 mod usage;

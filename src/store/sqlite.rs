@@ -12,6 +12,7 @@ mod counting;
 mod deleting;
 mod delta;
 mod fault;
+pub mod giving;
 mod keys;
 mod migrate;
 mod nodes;

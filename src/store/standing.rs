@@ -33,6 +33,11 @@ impl Standing {
         }
     }
 
+    /// Nothing is to be run, and nothing is unknown.
+    pub(super) fn is_current(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What an operator should know of it.
     pub(super) fn finding(&self) -> Finding {
         if !self.unknown.is_empty() {

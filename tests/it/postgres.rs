@@ -9,6 +9,7 @@ mod commits;
 mod figures;
 mod kills;
 mod odd;
+mod moving;
 mod proxy;
 mod restored;
 mod scene;

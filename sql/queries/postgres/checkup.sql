@@ -14,16 +14,16 @@ SELECT
     (SELECT rolconnlimit::bigint FROM pg_roles WHERE rolname = current_user) AS role_limit,
     (SELECT datconnlimit::bigint FROM pg_database WHERE datname = current_database()) AS database_limit,
     CASE
-        WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
+        WHEN EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1::text)
             THEN
-                has_schema_privilege(current_user, quote_ident($1), 'USAGE')
-                AND has_schema_privilege(current_user, quote_ident($1), 'CREATE')
+                has_schema_privilege(current_user, $1::text, 'USAGE')
+                AND has_schema_privilege(current_user, $1::text, 'CREATE')
         ELSE has_database_privilege(current_user, current_database(), 'CREATE')
     END AS may_make,
     (
         SELECT count(*)
         FROM pg_class
-        WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+        WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1::text)
         AND relkind IN ('r', 'p', 'v', 'S')
         AND NOT pg_has_role(relowner, 'USAGE')
     ) AS strange_tables

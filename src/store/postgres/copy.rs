@@ -1,5 +1,5 @@
-//! Rows as `COPY … (FORMAT binary)` takes them (PostgreSQL's manual, COPY, "Binary Format"). Written by hand, since every value that a
-//! flush copies is one of four kinds, and 30,000 rows a batch are worth it.
+//! Rows as `COPY … (FORMAT binary)` takes them (PostgreSQL's manual, COPY, "Binary Format"). Written by hand, since the values are
+//! of a few kinds, and 30,000 rows a batch are worth it.
 
 use std::pin::pin;
 
@@ -56,12 +56,51 @@ impl Rows {
         self.int(microseconds(at))
     }
 
+    /// An `integer`.
+    pub(super) fn small(&mut self, value: i32) -> &mut Self {
+        self.buffer.put_i32(4);
+        self.buffer.put_i32(value);
+        self
+    }
+
+    /// A `boolean`.
+    pub(super) fn bool(&mut self, value: bool) -> &mut Self {
+        self.buffer.put_i32(1);
+        self.buffer.put_u8(value.into());
+        self
+    }
+
+    /// A `double precision`.
+    pub(super) fn float(&mut self, value: f64) -> &mut Self {
+        self.buffer.put_i32(8);
+        self.buffer.put_f64(value);
+        self
+    }
+
+    /// A `jsonb`, from its text: a version goes before it.
+    pub(super) fn json(&mut self, text: &str) -> &mut Self {
+        self.buffer.put_i32(i32::try_from(text.len() + 1).unwrap_or(i32::MAX));
+        self.buffer.put_u8(1);
+        self.buffer.put_slice(text.as_bytes());
+        self
+    }
+
     /// A `text`.
     pub(super) fn text(&mut self, value: &str) -> &mut Self {
-        // A text of ours is far below 2 GiB: a request has 8 MiB.
+        self.bytes_of(value.as_bytes())
+    }
+
+    /// A `bytea`, a `uuid`.
+    pub(super) fn bytes_of(&mut self, value: &[u8]) -> &mut Self {
+        // What is ours is far below 2 GiB: a request has 8 MiB.
         self.buffer.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
-        self.buffer.put_slice(value.as_bytes());
+        self.buffer.put_slice(value);
         self
+    }
+
+    /// What it takes by now.
+    pub(super) fn bytes(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Nothing.

@@ -78,6 +78,15 @@ impl Line {
         }
     }
 
+    /// The connection alone, for one who keeps it.
+    pub(super) fn into_connection(mut self) -> Result<Connection, Fault> {
+        self.connection()?;
+        match self.open {
+            Some((connection, _)) => Ok(connection),
+            None => Err(StoreError::Away("the connection is closed".to_owned()).into()),
+        }
+    }
+
     /// One transaction: committed if the work is done, rolled back if it stops.
     pub(super) fn transact<T>(
         &mut self,

@@ -97,8 +97,8 @@ fn what_is_broken_is_bad() {
     assert!(says(&said, "bad the store is away"), "{said:#?}");
     assert!(!said.iter().any(|it| it.contains("a-secret")), "{said:#?}");
 
-    std::fs::write(dir.path().join("core.db"), "not a database").expect("it can be written");
     drop(store);
+    std::fs::write(dir.path().join("core.db"), "not a database").expect("it can be written");
     let (good, said) = findings(dir.path(), &[]);
     assert!(!good, "{said:#?}");
 }
