@@ -27,7 +27,7 @@ pub type Moved = (&'static str, i64);
 impl PostgresStore {
     /// Takes in all that the source holds. The schema must be up to date, and there may be no row yet.
     pub async fn take_in(&self, source: &Source) -> Result<Vec<Moved>, StoreError> {
-        let line = self.door.lines.open().await.map_err(Fault::into_store_error)?;
+        let line = self.door.lines.open(None).await.map_err(Fault::into_store_error)?;
         let sql = "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; BEGIN";
         // What fails leaves with the connection, and nothing of it stays.
         line.client.batch_execute(sql).await.map_err(said)?;
@@ -38,7 +38,7 @@ impl PostgresStore {
 
     /// Refuses a schema that holds something.
     pub async fn refuse_unless_empty(&self) -> Result<(), StoreError> {
-        let line = self.door.lines.open().await.map_err(Fault::into_store_error)?;
+        let line = self.door.lines.open(None).await.map_err(Fault::into_store_error)?;
         empty(&line).await
     }
 }
