@@ -39,8 +39,11 @@ pub struct Flush {
     take_over: Arc<dyn TakeOver>,
     instance: String,
     clock: Clock,
-    /// The watermarks that are known: how far the store has each journal.
+    /// How far the store had each journal when it last said so.
     watermarks: HashMap<JournalId, Position>,
+    /// The journals that it need not be asked about again. It may be set back to a backup, and then all it says is another: after an error, and
+    /// from time to time, it is asked about each.
+    asked: HashSet<JournalId>,
     /// Batches whose outcome is not known: where they end, and what they count for quotas.
     in_doubt: HashMap<JournalId, (Position, BTreeMap<SubscriptionId, i64>)>,
     /// Something was taken over since it was last asked.
@@ -89,6 +92,7 @@ impl Flush {
             instance,
             clock,
             watermarks: HashMap::new(),
+            asked: HashSet::new(),
             in_doubt: HashMap::new(),
             committed: false,
             tally: Tally::default(),
@@ -121,6 +125,7 @@ impl Flush {
                 tracing::warn!(journal = %journal, %error, "flushed segments can't be deleted");
             }
         }
+        self.asked.clear();
     }
 
     /// Whether the store took something over since this was last asked.
@@ -185,11 +190,13 @@ impl Flush {
     async fn commit(&mut self, batch: Batch, lost: u64) -> Result<(), FlushError> {
         let (journal, after, upto) = (batch.journal, batch.after, batch.upto);
         let records = batch.entries.len() as u64;
-        // Whatever becomes of this call, what is known of the watermark is old now.
-        self.watermarks.remove(&journal);
+        // Whatever becomes of this call, what is known of the watermarks is old now.
+        let asked = std::mem::take(&mut self.asked);
         self.in_doubt
             .insert(journal, (upto, usage_by_subscription(&batch.entries)));
-        match self.store.commit(batch).await? {
+        let outcome = self.store.commit(batch).await?;
+        self.asked = asked;
+        match outcome {
             CommitOutcome::Committed {
                 repeats,
                 saturated,
@@ -215,7 +222,7 @@ impl Flush {
                 tracing::warn!(journal = %journal, %watermark, "the store's watermark is not where it was: going on from there");
                 if watermark < after {
                     // It was set back, and with it what it had of the other generations.
-                    self.watermarks.clear();
+                    self.asked.clear();
                 }
                 self.note_watermark(journal, watermark, &[]);
             }
@@ -226,6 +233,7 @@ impl Flush {
     /// The store has a journal up to here. A batch whose outcome was not known is in it, or was never taken.
     fn note_watermark(&mut self, journal: JournalId, watermark: Position, counted: &[Quota]) {
         self.watermarks.insert(journal, watermark);
+        self.asked.insert(journal);
         if let Some((upto, bytes)) = self.in_doubt.remove(&journal)
             && upto <= watermark
         {
@@ -234,8 +242,8 @@ impl Flush {
     }
 
     async fn watermark(&mut self, generation: &Generation) -> Result<Position, StoreError> {
-        if let Some(known) = self.watermarks.get(&generation.id) {
-            return Ok(*known);
+        if self.asked.contains(&generation.id) {
+            return Ok(self.known(generation.id));
         }
         let stored = self.store.watermark(generation.id).await?.unwrap_or(Position::START);
         if stored > generation.end {

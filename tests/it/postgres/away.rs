@@ -48,7 +48,7 @@ async fn for_long() {
         drained.as_millis(),
         growth >> 20
     );
-    judge("PostgreSQL away", 1, &ledger, difference, &note);
+    judge("PostgreSQL away", 1, &ledger, &difference, &note);
     assert_eq!(ledger.failed, 0, "a node noticed it");
     assert!(growth <= GROWTH_MAX, "{} MB more", growth >> 20);
 }
@@ -84,5 +84,5 @@ async fn while_core_is_killed_and_started() {
     core.stop().await;
     let note = format!("slowest start {} ms", slowest.as_millis());
     let fault = "Core killed and started while PostgreSQL is away";
-    judge(fault, kills.into(), &ledger, difference, &note);
+    judge(fault, kills.into(), &ledger, &difference, &note);
 }

@@ -1,6 +1,6 @@
 //! What was acknowledged and what PostgreSQL holds, row by row: minutes, hours, days, counters, events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use tokio_postgres::{Client, Row};
 
@@ -10,6 +10,9 @@ type Bytes = (i64, i64);
 
 /// Node, user, subscription, inbound, and the begin of a span of time.
 type Key = (i64, i64, i64, i64, i64);
+
+/// So many sums that differ are shown.
+const EXAMPLES: usize = 20;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 
@@ -22,12 +25,14 @@ pub struct Books {
 }
 
 /// Sums that differ, of whatever kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Those that are less than what was acknowledged.
     pub lost: u64,
     /// Those that are more.
     pub doubled: u64,
+    /// The first of them.
+    pub examples: Vec<String>,
 }
 
 impl Books {
@@ -86,25 +91,34 @@ impl Books {
     /// How these, which should be there, differ from those that are.
     pub fn compare(&self, stored: &Self) -> Difference {
         let mut difference = Difference::default();
-        difference.between(&self.sums.usage, &stored.sums.usage);
-        difference.between(&self.sums.subscriptions, &stored.sums.subscriptions);
-        difference.between(&self.sums.protocols, &stored.sums.protocols);
-        difference.between(&self.sums.outbounds, &stored.sums.outbounds);
-        difference.between(&self.sums.sessions, &stored.sums.sessions);
-        difference.between(&self.hours, &stored.hours);
-        difference.between(&self.days, &stored.days);
+        difference.between("usage", &self.sums.usage, &stored.sums.usage);
+        difference.between("subscriptions", &self.sums.subscriptions, &stored.sums.subscriptions);
+        difference.between("protocols", &self.sums.protocols, &stored.sums.protocols);
+        difference.between("outbounds", &self.sums.outbounds, &stored.sums.outbounds);
+        difference.between("sessions", &self.sums.sessions, &stored.sums.sessions);
+        difference.between("hours", &self.hours, &stored.hours);
+        difference.between("days", &self.days, &stored.days);
         difference
     }
 }
 
 impl Difference {
-    fn between<K: Ord, V: Ord + Default>(&mut self, sent: &BTreeMap<K, V>, stored: &BTreeMap<K, V>) {
+    fn between<K: Ord + Debug, V: Ord + Default + Debug>(
+        &mut self,
+        what: &str,
+        sent: &BTreeMap<K, V>,
+        stored: &BTreeMap<K, V>,
+    ) {
         let none = V::default();
         let keys = sent.keys().chain(stored.keys().filter(|key| !sent.contains_key(key)));
         for key in keys {
             let (sent, stored) = (sent.get(key).unwrap_or(&none), stored.get(key).unwrap_or(&none));
             self.lost += u64::from(stored < sent);
             self.doubled += u64::from(stored > sent);
+            if stored != sent && self.examples.len() < EXAMPLES {
+                self.examples
+                    .push(format!("{what} {key:?}: {sent:?} acknowledged, {stored:?} stored"));
+            }
         }
     }
 }

@@ -38,6 +38,6 @@ async fn the_connection_is_cut_at_a_commit() {
     core.stop().await;
     let note = format!("{} calls failed", ledger.failed);
     let fault = "connection cut between COMMIT and its answer";
-    judge(fault, scene.proxy.cuts(), &ledger, difference, &note);
+    judge(fault, scene.proxy.cuts(), &ledger, &difference, &note);
     assert_eq!(ledger.failed, 0, "a node noticed it");
 }

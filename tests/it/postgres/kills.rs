@@ -44,7 +44,7 @@ async fn core_is_killed() {
     let difference = scene.settle(&ledger.reports).await;
     core.stop().await;
     let note = format!("slowest start {} ms", slowest.as_millis());
-    judge("kill -9 of Core", kills.into(), &ledger, difference, &note);
+    judge("kill -9 of Core", kills.into(), &ledger, &difference, &note);
     assert!(!is_long() || slowest <= READY_WITHIN, "ready after {slowest:?}");
 }
 
@@ -66,7 +66,7 @@ async fn postgresql_is_killed() {
     let difference = scene.settle(&ledger.reports).await;
     core.stop().await;
     let note = format!("{} calls failed", ledger.failed);
-    judge("kill -9 of PostgreSQL", kills.into(), &ledger, difference, &note);
+    judge("kill -9 of PostgreSQL", kills.into(), &ledger, &difference, &note);
     assert_eq!(ledger.failed, 0, "a node noticed it");
 }
 
@@ -93,5 +93,5 @@ async fn core_is_told_to_stop_under_load() {
     let difference = scene.settle(&ledger.reports).await;
     core.stop().await;
     let note = format!("slowest stop {} ms", slowest.as_millis());
-    judge("SIGTERM under load", stops.into(), &ledger, difference, &note);
+    judge("SIGTERM under load", stops.into(), &ledger, &difference, &note);
 }

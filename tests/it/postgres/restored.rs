@@ -36,5 +36,5 @@ async fn to_a_base_backup() {
     let difference = scene.settle(&ledger.reports).await;
     core.stop().await;
     let fault = "PostgreSQL restored to an earlier base backup";
-    judge(fault, restores.into(), &ledger, difference, "");
+    judge(fault, restores.into(), &ledger, &difference, "");
 }

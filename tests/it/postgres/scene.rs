@@ -126,7 +126,7 @@ impl Scene {
             }
         };
         if tokio::time::timeout(SETTLED_WITHIN, settling).await.is_err() {
-            eprintln!("the store does not come to what was acknowledged: {difference:?}");
+            eprintln!("the store does not come to what was acknowledged: {difference:#?}");
         }
         difference
     }

@@ -84,7 +84,7 @@ async fn postgresql_is_silent() {
         slowest.as_millis(),
         ledger.failed
     );
-    judge("black hole", holes.into(), &ledger, difference, &note);
+    judge("black hole", holes.into(), &ledger, &difference, &note);
     assert_eq!(ledger.failed, 0, "a node noticed it");
 }
 
@@ -129,6 +129,6 @@ async fn every_answer_of_postgresql_is_late() {
         failed: 0,
         strangers: 0,
     };
-    judge("+500 ms on every answer", 1, &ledger, difference, &note);
+    judge("+500 ms on every answer", 1, &ledger, &difference, &note);
     assert!(!is_long() || ratio <= 1.5, "{ratio}");
 }
