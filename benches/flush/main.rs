@@ -167,7 +167,7 @@ impl Bench {
         );
         let counting = "SELECT (SELECT count(*) FROM core.usage_minutes), (SELECT count(*) FROM plain.usage_minutes)";
         let row = self.postgres.client.query_one(counting, &[]).await.expect("it answers");
-        assert_eq!(2 * row.get::<_, i64>(0), row.get(1));
+        assert_eq!(2 * row.get::<_, i64>(0), row.get::<_, i64>(1));
     }
 }
 
