@@ -10,14 +10,14 @@ use super::{
     usage::UsageRow,
 };
 
-/// What a row of `usage_minutes` is about.
+/// What a row of `usage_minutes` is about. In this order rows go to the store: a user's side by side, as its indexes have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the columns of its name")]
 pub struct UsageKey {
-    pub node: NodeId,
     pub user: UserId,
-    pub subscription: Option<SubscriptionId>,
+    pub node: NodeId,
     pub protocol: ProtocolId,
+    pub subscription: Option<SubscriptionId>,
     pub minute: Time,
 }
 
@@ -123,10 +123,10 @@ impl Fold {
     fn add_usage(&mut self, node: NodeId, row: &UsageRow) {
         let (up, down) = (row.bytes_up, row.bytes_down);
         let key = UsageKey {
-            node,
             user: row.user,
-            subscription: row.subscription,
+            node,
             protocol: row.protocol,
+            subscription: row.subscription,
             minute: row.minute,
         };
         self.usage.entry(key).or_default().add(up, down);
