@@ -3,7 +3,7 @@
 //!
 //! The bare control is the same question for a user of whom nothing is kept: the way there and back, and one descent of the index.
 //!
-//! `cargo bench --bench usage_month`. It starts a PostgreSQL of its own. `USAGE_MONTH_ROWS` says how many minute rows there are (20 million, 3 GB, unless
+//! `cargo bench --bench usage_month`. It starts a PostgreSQL of its own. `USAGE_MONTH_ROWS` says how many minute rows there are (20 million, 4 GB, unless
 //! told otherwise: answers by hour and by day read no minutes); the embedded store has a tenth of that.
 
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::mpsc::{Receiver, Sender, channel},
     time::{MissedTickBehavior, interval},
 };
 use tokio_postgres::Client;
@@ -63,6 +63,9 @@ const MARKS: i64 = 1_000_000_000;
 
 const INSERTS: i64 = 200;
 
+/// Marks on their way to the one who looks, who takes all that are there every time.
+const MARKS_WAITING: usize = 1_024;
+
 /// How often the table is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -81,7 +84,7 @@ async fn main() {
     };
     let core = Inside::start(folder.path(), parts).await;
     let agents = agents(&core).await;
-    let (marks, marked) = unbounded_channel();
+    let (marks, marked) = channel(MARKS_WAITING);
     let seen = tokio::spawn(look(postgres.client, marked));
     let sending = (0..)
         .zip(agents)
@@ -112,7 +115,7 @@ async fn agents(core: &Inside) -> Vec<Agent> {
 }
 
 /// Sends the reports of one node, as many as are its part, each with a mark.
-async fn report(place: i64, agent: Agent, marks: UnboundedSender<Marked>) {
+async fn report(place: i64, agent: Agent, marks: Sender<Marked>) {
     let every = Duration::from_mins(1) * u32::try_from(NODES * ROWS_A_REPORT).expect("it is small")
         / u32::try_from(ROWS_A_MINUTE).expect("it is small");
     // Nodes have no common beat.
@@ -136,12 +139,12 @@ async fn report(place: i64, agent: Agent, marks: UnboundedSender<Marked>) {
             ..ReportUsageRequest::default()
         });
         client.report_usage(request).await.expect("it is acknowledged");
-        marks.send((mark, Stopwatch::start())).expect("somebody looks");
+        marks.send((mark, Stopwatch::start())).await.expect("somebody looks");
     }
 }
 
 /// Looks for the marks until all were seen; gives how long each took.
-async fn look(client: Client, mut marked: UnboundedReceiver<Marked>) -> Vec<Duration> {
+async fn look(client: Client, mut marked: Receiver<Marked>) -> Vec<Duration> {
     let sql = "SELECT user_id FROM core.usage_minutes WHERE user_id = ANY($1)";
     let sql = client.prepare(sql).await.expect("the table is there");
     let (mut waiting, mut took) = (HashMap::new(), Vec::new());
@@ -162,7 +165,7 @@ async fn look(client: Client, mut marked: UnboundedReceiver<Marked>) -> Vec<Dura
 
 /// Rows that are committed one by one, looked for in the same way.
 async fn control(postgres: &Postgres) -> Vec<Duration> {
-    let (marks, marked) = unbounded_channel();
+    let (marks, marked) = channel(MARKS_WAITING);
     let looking = Box::pin(look(postgres.beside().await, marked));
     let inserting = async {
         let sql = "INSERT INTO core.usage_minutes (node_id, user_id, node_protocol_id, minute, bytes_up, bytes_down) \
@@ -170,9 +173,8 @@ async fn control(postgres: &Postgres) -> Vec<Duration> {
         for mark in 0..INSERTS {
             let inserted = postgres.client.execute(sql, &[&(MARKS - 1 - mark)]).await;
             inserted.expect("it takes a row");
-            marks
-                .send((MARKS - 1 - mark, Stopwatch::start()))
-                .expect("somebody looks");
+            let marked = (MARKS - 1 - mark, Stopwatch::start());
+            marks.send(marked).await.expect("somebody looks");
         }
         drop(marks);
     };

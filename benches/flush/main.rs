@@ -40,7 +40,7 @@ use vpn_core::{
 use self::{
     naive::Naive,
     plain::Order,
-    rows::{BATCH, NODES, PEOPLE, REPORT},
+    rows::{NODES, PEOPLE},
     stage::Postgres,
     taker::Taker,
 };
@@ -134,7 +134,7 @@ impl Bench {
     /// One turn; gives what it measured: the rows, and how long they took.
     #[expect(clippy::cast_precision_loss, reason = "rows are far below 2^52")]
     async fn turn(&mut self, part: Part, batches: &[Vec<Entry>]) -> Vec<(Part, f64, Duration)> {
-        let rows = (batches.len() * BATCH.unsigned_abs() as usize) as f64;
+        let rows = batches.iter().map(|batch| rows::of(batch).count()).sum::<usize>() as f64;
         let client = &self.postgres.client;
         let took = match part {
             Part::Commit => {
@@ -147,7 +147,7 @@ impl Bench {
             Part::Naive => {
                 let reports = &batches[0][..NAIVE_REPORTS];
                 let took = self.naive.write(client, reports).await;
-                return vec![(part, (NAIVE_REPORTS * REPORT.unsigned_abs() as usize) as f64, took)];
+                return vec![(part, rows::of(reports).count() as f64, took)];
             }
             Part::Sqlite => self.sqlite.commit(batches).await,
             Part::RollUp => unreachable!("it follows a commit"),
