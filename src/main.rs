@@ -108,16 +108,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Journal(JournalCommand::Inspect { dir, json }) => {
             let inspection = block_on(journals::inspect(&settings, &dir))?;
-            print(either(json, inspection.to_json(), &inspection))?;
+            print(either(json, &inspection.to_json(), &inspection))?;
         }
         Command::Journal(JournalCommand::Replay { dir, json }) => {
             start_log(&settings);
             let replayed = block_on(journals::replay(&settings, &dir))?;
-            print(either(json, replayed.to_json(), &replayed))?;
+            print(either(json, &replayed.to_json(), &replayed))?;
         }
         Command::Doctor { json } => {
             let diagnosis = block_on(async { Ok(doctor::examine(&settings).await) })?;
-            print(either(json, diagnosis.to_json(), &diagnosis))?;
+            print(either(json, &diagnosis.to_json(), &diagnosis))?;
             return Ok(if diagnosis.is_good() {
                 ExitCode::SUCCESS
             } else {
@@ -146,7 +146,7 @@ fn start_log(settings: &Settings) {
 }
 
 /// As it was asked for: for machines, or for people.
-fn either(json: bool, value: serde_json::Value, words: &impl ToString) -> String {
+fn either(json: bool, value: &serde_json::Value, words: &impl ToString) -> String {
     if json { value.to_string() } else { words.to_string() }
 }
 

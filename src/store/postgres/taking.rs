@@ -163,11 +163,13 @@ async fn tell_of_everything(line: &Line) -> Result<(), StoreError> {
 }
 
 async fn tally(line: &Line, table: &Table) -> Result<Tally, StoreError> {
-    let sums: String = table
-        .summed()
-        .map(|name| format!(", count({name}), coalesce(sum({name}), 0)::text"))
-        .collect();
-    let sql = format!("SELECT count(*){sums} FROM {}", table.name);
+    let mut asked = vec!["count(*)".to_owned()];
+    asked.extend(
+        table
+            .summed()
+            .map(|name| format!("count({name}), coalesce(sum({name}), 0)::text")),
+    );
+    let sql = format!("SELECT {} FROM {}", asked.join(", "), table.name);
     let row = line.client.query_one(&sql, &[]).await.map_err(said)?;
     let sum = |at: usize, name| {
         let sum: &str = row.try_get(2 + 2 * at).map_err(said)?;
