@@ -24,11 +24,8 @@ use crate::model::{
 /// know.
 const QUICK: Duration = Duration::from_secs(2);
 
-/// For what the flush does all the time: a batch of 30,000 rows takes a second or two on a slow disk, and a store that no longer answers must
-/// be noticed.
-const BATCH: Duration = Duration::from_secs(10);
-
-/// For calls that carry much and that nobody waits for: a fleet of 10,000 nodes takes some seconds.
+/// For calls that carry much and that nobody waits for: a batch of 30,000 rows takes a second or two on a slow disk, a fleet of 10,000 nodes some
+/// seconds.
 const LONG: Duration = Duration::from_secs(30);
 
 /// A list of more changes than this carries much: 4,000 take 0.1 s.
@@ -143,7 +140,7 @@ impl Store for InTime {
     }
 
     async fn roll_up(&self) -> Result<bool, StoreError> {
-        within(BATCH, self.0.roll_up()).await
+        within(LONG, self.0.roll_up()).await
     }
 
     async fn maintain(&self, now: Time, keep: Retention) -> Result<Upkeep, StoreError> {
@@ -159,7 +156,7 @@ impl Store for InTime {
     }
 
     async fn commit(&self, batch: Batch) -> Result<CommitOutcome, StoreError> {
-        within(BATCH, self.0.commit(batch)).await
+        within(LONG, self.0.commit(batch)).await
     }
 
     async fn patch_node(

@@ -10,6 +10,7 @@ mod figures;
 mod kills;
 mod moving;
 mod odd;
+mod panel;
 mod proxy;
 mod restored;
 mod scene;

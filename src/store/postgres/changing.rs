@@ -74,7 +74,7 @@ struct Tables<'a> {
 
 impl<'a> Tables<'a> {
     async fn begin(line: &'a Line, by: &'a Change) -> Result<Self, Fault> {
-        line.client.batch_execute("SAVEPOINT changes").await?;
+        line.batch("SAVEPOINT changes").await?;
         Ok(Self {
             line,
             by,
@@ -97,13 +97,13 @@ impl<'a> Tables<'a> {
     async fn write(&mut self) -> Result<(), Fault> {
         let waiting = take(&mut self.waiting);
         if waiting.len() > FEW {
-            self.line.client.batch_execute("SAVEPOINT waiting").await?;
+            self.line.batch("SAVEPOINT waiting").await?;
             let written = writing::put(self.line, waiting.iter().map(|(_, put)| put), self.by.at).await;
             match written {
-                Ok(()) => return Ok(self.line.client.batch_execute("RELEASE waiting").await?),
+                Ok(()) => return self.line.batch("RELEASE waiting").await,
                 Err(fault) if is_refusal(&fault) => {
                     let undo = "ROLLBACK TO waiting; RELEASE waiting";
-                    self.line.client.batch_execute(undo).await?;
+                    self.line.batch(undo).await?;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -246,7 +246,7 @@ impl CatalogTables for Tables<'_> {
     }
 
     async fn undo(&mut self) -> Result<(), Fault> {
-        Ok(self.line.client.batch_execute("ROLLBACK TO changes").await?)
+        self.line.batch("ROLLBACK TO changes").await
     }
 }
 

@@ -6,7 +6,11 @@ use std::pin::pin;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::SinkExt as _;
 
-use super::{fault::Fault, line::Line, values::microseconds};
+use super::{
+    fault::Fault,
+    line::{Line, answered},
+    values::microseconds,
+};
 use crate::model::Time;
 
 /// The signature, no flags, no extension.
@@ -124,13 +128,17 @@ impl Rows {
         }
         self.buffer.put_i16(END);
         let statement = line.statement(sql).await?;
-        let mut sink = pin!(line.client.copy_in::<_, Bytes>(&statement).await?);
-        let mut rest = self.buffer.freeze();
-        while !rest.is_empty() {
-            let message = rest.split_to(rest.len().min(MESSAGE));
-            sink.feed(message).await?;
-        }
-        sink.finish().await?;
+        let rest = self.buffer.freeze();
+        answered(async {
+            let mut sink = pin!(line.client.copy_in::<_, Bytes>(&statement).await?);
+            let mut rest = rest;
+            while !rest.is_empty() {
+                let message = rest.split_to(rest.len().min(MESSAGE));
+                sink.feed(message).await?;
+            }
+            sink.finish().await
+        })
+        .await?;
         Ok(())
     }
 }

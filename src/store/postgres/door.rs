@@ -123,20 +123,19 @@ impl Door {
             let tx = Arc::new(self.take().await?);
             // Left like this when this call is given up: then the connection is closed, and the server rolls back.
             tx.take_up();
-            let outcome = match tx.client.batch_execute(view.begin()).await {
+            let outcome = match tx.batch(view.begin()).await {
                 Ok(()) => work(Arc::clone(&tx)).await,
-                Err(error) => Err(error.into()),
+                Err(fault) => Err(fault),
             };
             match outcome {
-                Ok(done) => match tx.client.batch_execute("COMMIT").await {
+                Ok(done) => match tx.batch("COMMIT").await {
                     Ok(()) => {
                         tx.put_down();
                         return Ok(done);
                     }
                     // A trigger that is deferred, or a serialization failure, speaks only now. What is lost on the way is in doubt: the
                     // caller hears that the store is away, and asks.
-                    Err(error) => {
-                        let fault = Fault::from(error);
+                    Err(fault) => {
                         if is_worth_another(&fault, &mut tries, name) {
                             continue;
                         }
@@ -182,7 +181,7 @@ async fn roll_back(tx: &Tx, fault: &Fault) {
     if fault.kind() == Kind::Away && fault.said().is_none() {
         return;
     }
-    let ended = tokio::time::timeout(ROLLBACK, tx.client.batch_execute("ROLLBACK")).await;
+    let ended = tokio::time::timeout(ROLLBACK, tx.batch("ROLLBACK")).await;
     // A statement that is remembered from before a migration fails on this connection again and again.
     let is_stale = fault
         .said()

@@ -28,6 +28,9 @@ use super::{
 /// How long one statement may take; a batch of 30,000 rows takes a second on a slow disk.
 const STATEMENT: Duration = Duration::from_secs(10);
 
+/// How long an answer is waited for: the server ends a statement before, so whoever says nothing for so long is not there.
+const ANSWER: Duration = Duration::from_secs(12);
+
 /// How long one statement waits for a lock that somebody else holds.
 const LOCK: Duration = Duration::from_secs(2);
 
@@ -162,12 +165,12 @@ impl Line {
     }
 
     /// The statement for this text, prepared once a connection.
-    pub(super) async fn statement(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+    pub(super) async fn statement(&self, sql: &str) -> Result<Statement, Fault> {
         let known = self.remembered().get(sql).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
-        let made = self.client.prepare(sql).await?;
+        let made = answered(self.client.prepare(sql)).await?;
         let mut statements = self.remembered();
         if statements.len() >= STATEMENTS {
             statements.clear();
@@ -180,10 +183,15 @@ impl Line {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Statements without values, such as those around a transaction.
+    pub(super) async fn batch(&self, sql: &str) -> Result<(), Fault> {
+        answered(self.client.batch_execute(sql)).await
+    }
+
     /// How many rows it changed.
     pub(super) async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
         let statement = self.statement(sql).await?;
-        Ok(self.client.execute(&statement, values).await?)
+        answered(self.client.execute(&statement, values)).await
     }
 
     /// The rows.
@@ -193,7 +201,7 @@ impl Line {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<tokio_postgres::Row>, Fault> {
         let statement = self.statement(sql).await?;
-        Ok(self.client.query(&statement, values).await?)
+        answered(self.client.query(&statement, values)).await
     }
 
     /// The row, if there is one.
@@ -203,7 +211,7 @@ impl Line {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<tokio_postgres::Row>, Fault> {
         let statement = self.statement(sql).await?;
-        Ok(self.client.query_opt(&statement, values).await?)
+        answered(self.client.query_opt(&statement, values)).await
     }
 
     /// The one row.
@@ -213,7 +221,15 @@ impl Line {
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<tokio_postgres::Row, Fault> {
         let statement = self.statement(sql).await?;
-        Ok(self.client.query_one(&statement, values).await?)
+        answered(self.client.query_one(&statement, values)).await
+    }
+}
+
+/// What the server answers; one that is silent is away. Boxed, since a flush holds many of these at once.
+pub(super) async fn answered<T>(asking: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Fault> {
+    match tokio::time::timeout(ANSWER, Box::pin(asking)).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Fault::away(format!("no answer within {} s", ANSWER.as_secs()))),
     }
 }
 

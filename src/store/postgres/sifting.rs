@@ -75,10 +75,10 @@ impl Taken {
 
     /// Writes it, or leaves no trace of it and gives the database's words if it was refused for what is in it.
     async fn attempt(&mut self, line: &Line, fold: &Fold) -> Result<Result<(), String>, Fault> {
-        line.client.batch_execute("SAVEPOINT attempt").await?;
+        line.batch("SAVEPOINT attempt").await?;
         match counting::write(line, fold).await {
             Ok((saturated, quotas)) => {
-                line.client.batch_execute("RELEASE attempt").await?;
+                line.batch("RELEASE attempt").await?;
                 self.saturated += saturated;
                 self.failing.extend(fold.errors.iter().map(|(node, ..)| *node));
                 self.quotas
@@ -86,9 +86,7 @@ impl Taken {
                 Ok(Ok(()))
             }
             Err(fault) if fault.kind() == Kind::Data => {
-                line.client
-                    .batch_execute("ROLLBACK TO attempt; RELEASE attempt")
-                    .await?;
+                line.batch("ROLLBACK TO attempt; RELEASE attempt").await?;
                 Ok(Err(fault.to_string()))
             }
             Err(fault) => Err(fault),

@@ -145,8 +145,8 @@ fn day_of(suffix: &str) -> Option<i64> {
     Some(midnight.millis() / DAY)
 }
 
-/// Makes the partition of a day and moves there what stood in none; gives how many rows. Until the end of this transaction nobody writes to
-/// the default partition, which nearly always is empty.
+/// Makes the partition of a day and moves there what stood in none; gives how many rows. Until the end of this transaction nobody reads or writes
+/// the table: who had read its list of partitions before and found the default one locked would look for the rows where they no longer are.
 async fn make(line: &Line, cut: &Cut, day: i64) -> Result<u64, Fault> {
     lock(line).await?;
     if days(line, cut).await?.contains(&day) {
@@ -155,12 +155,11 @@ async fn make(line: &Line, cut: &Cut, day: i64) -> Result<u64, Fault> {
     let Cut { table, column, .. } = cut;
     let partition = identifier(&name(cut, day));
     let (from, to) = (start(day), start(day + 1));
-    line.client
-        .batch_execute(&format!(
-            "LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE; \
+    line.batch(&format!(
+        "LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE; \
              CREATE TABLE {partition} (LIKE {table} INCLUDING DEFAULTS)"
-        ))
-        .await?;
+    ))
+    .await?;
     let moved = line
         .client
         .execute(
@@ -171,11 +170,10 @@ async fn make(line: &Line, cut: &Cut, day: i64) -> Result<u64, Fault> {
             &[&from, &to],
         )
         .await?;
-    line.client
-        .batch_execute(&format!(
-            "ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ('{from}') TO ('{to}')"
-        ))
-        .await?;
+    line.batch(&format!(
+        "ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ('{from}') TO ('{to}')"
+    ))
+    .await?;
     Ok(moved)
 }
 
@@ -186,7 +184,7 @@ async fn drop_day(line: &Line, cut: &Cut, day: i64) -> Result<bool, Fault> {
         return Ok(false);
     }
     let partition = identifier(&name(cut, day));
-    line.client.batch_execute(&format!("DROP TABLE {partition}")).await?;
+    line.batch(&format!("DROP TABLE {partition}")).await?;
     Ok(true)
 }
 
