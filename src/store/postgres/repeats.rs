@@ -66,14 +66,13 @@ async fn note(
     let kinds: Vec<&str> = asked.keys().map(|(_, kind, _)| kind.as_str()).collect();
     let hashes: Vec<&[u8]> = asked.keys().map(|(.., hash)| hash.as_slice()).collect();
     let times: Vec<Time> = asked.values().map(|(_, at)| *at).collect();
-    let places: Vec<i64> = (0..).take(asked.len()).collect();
     let noted = line
         .query(
             include_str!("../../../sql/queries/postgres/report_ids_note.sql"),
             &[&nodes, &kinds, &hashes, &times, &window],
         )
         .await?;
-    if noted.len() == places.len() {
+    if noted.len() == asked.len() {
         return Ok(());
     }
     let mut repeated = asked;

@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, error::Error, fmt::Display, str::FromStr};
 
+use bytes::BytesMut;
 use serde_json::Value;
 use tokio_postgres::{
     Row,
-    types::{FromSql, IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked},
+    types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked},
 };
 
 use crate::model::{

@@ -1,12 +1,15 @@
 //! Days are partitions: made ahead, filled with what was there before, and dropped.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use vpn_core::store::{Retention, Store, Upkeep};
 
 use super::store_in;
 use crate::{
-    harness::postgres::{Database, connect},
+    harness::{
+        eventually,
+        postgres::{Database, connect},
+    },
     store::world::{Journal, roll_up, second, usage},
 };
 
@@ -61,4 +64,45 @@ async fn rows_of_a_day_without_a_partition_move_there_and_go_with_it() {
     assert_eq!(place().await, [""; 0]);
     let totals = store.totals().await.unwrap();
     assert_eq!((totals.usage_up, totals.hours_up, totals.days_down), (0, 5, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roll_up_that_waits_for_a_new_partition_finds_the_rows_that_moved_there() {
+    let database = Database::fresh().await;
+    let store = store_in(&database).await;
+    let (panel, db) = (connect(&database.url()).await, connect(&database.url()).await);
+    let mut journal = Journal::new();
+    journal.flush(&*store, vec![usage("a", second(0), 5, 10)]).await;
+    panel
+        .batch_execute("BEGIN; LOCK TABLE core.usage_minutes_default IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    let waiting = async |count: i64| {
+        eventually("somebody who waits for a lock", || async {
+            let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = \
+                       (SELECT oid FROM pg_database WHERE datname = current_database())";
+            let waiting: i64 = db.query_one(sql, &[]).await.unwrap().get(0);
+            (waiting >= count).then_some(())
+        })
+        .await;
+    };
+    // 35 days later the day of these bytes is the first that gets a partition.
+    let later = second(35 * 86_400);
+    let keeping = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.maintain(later, KEEP).await }
+    });
+    waiting(1).await;
+    let rolling = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.roll_up().await }
+    });
+    waiting(2).await;
+    panel.batch_execute("COMMIT").await.unwrap();
+    // Either may have waited too long on a slow machine: then it is as if it had not begun.
+    let (kept, rolled) = (keeping.await.unwrap(), rolling.await.unwrap());
+    eprintln!("kept: {kept:?}, rolled up: {rolled:?}");
+    roll_up(&*store).await;
+    let totals = store.totals().await.unwrap();
+    assert_eq!((totals.usage_up, totals.hours_up, totals.days_down), (5, 5, 10));
 }
