@@ -113,9 +113,9 @@ async fn a_clock_two_days_wrong() {
     others_arrive(&scene, core, &line, "a clock 2 days wrong", past).await;
 }
 
-/// Takes a user out of all sums of usage, once he is in all of them.
+/// Takes a user out of all sums of usage, once he is in all of them: the minutes last, which the others are made of.
 async fn forget(db: &tokio_postgres::Client, user: i64) {
-    for table in ["usage_minutes", "usage_hours", "usage_days"] {
+    for table in ["usage_hours", "usage_days", "usage_minutes"] {
         let sql = format!("DELETE FROM core.{table} WHERE user_id = $1");
         eventually("a user's sum", || async {
             (db.execute(&sql, &[&user]).await.unwrap() > 0).then_some(())
