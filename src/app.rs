@@ -5,57 +5,43 @@ pub mod commands;
 pub mod doctor;
 pub mod journals;
 pub mod listeners;
+mod live;
 mod load;
 pub mod moving;
 pub mod restore;
 pub mod serve;
+mod servers;
 pub mod sink;
 pub mod snapshot;
 pub mod stores;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
-use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
-use actix_web::dev::ServerHandle;
+use actix::Addr;
 use anyhow::Context as _;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 
 use crate::{
-    admin::Desk,
-    auth::{Authenticator, admins::Admins, registration::Registrar},
-    catalog::{
-        NodeSink,
-        actor::CatalogActor,
-        follow::Catalogue,
-        ledger::Ledger,
-        seat::{RENDERER, Renderer},
-    },
+    auth::admins::Admins,
+    catalog::seat::{RENDERER, Renderer},
     clock::Clock,
     config::Settings,
     data_dir::DataDir,
-    flush::{
-        Flush,
-        actor::{Drain, FlushActor},
-    },
-    grpc::server::{GrpcServer, Served},
-    http,
+    events::Events,
+    flush::actor::{Drain, FlushActor},
     journal::{self, Disk, Journal, RealDisk},
-    node::{keys::Keys, registry::Nodes},
+    node::registry::Nodes,
     store::{Retention, Store, Totals, in_time::InTime},
-    telemetry,
 };
 
 use self::{
     background::{Background, Materials},
-    listeners::Listeners,
-    sink::{Counting, Seats},
+    live::Live,
+    servers::Servers,
     snapshot::Snapshots,
 };
 
@@ -103,31 +89,13 @@ pub struct Core {
     first_token: Option<SecretString>,
 }
 
-/// What everything stands on: the folder, the journal, the store.
+/// What everything stands on: the folder, the journal, the store, the events.
 struct Ground {
     clock: Clock,
+    events: Events,
     data_dir: DataDir,
     journal: Journal,
     store: Arc<dyn Store>,
-}
-
-/// What lives in memory: nodes, keys, and the actors around them.
-struct Live {
-    nodes: Nodes,
-    keys: Arc<Keys>,
-    seats: Arc<Seats>,
-    ledger: Arc<Ledger>,
-    catalog: Addr<CatalogActor>,
-    shards: Vec<ArbiterHandle>,
-    arbiters: Vec<Arbiter>,
-}
-
-/// What the outside talks to.
-struct Servers {
-    ports: Ports,
-    ready: Arc<AtomicBool>,
-    grpc: GrpcServer,
-    http: Vec<ServerHandle>,
 }
 
 impl Core {
@@ -136,7 +104,7 @@ impl Core {
         let renderer = parts.renderer;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
-        let mut live = Live::new(&ground, renderer);
+        let mut live = Live::new(&ground, Arc::new(sink::Hearers), renderer);
         let snapshots = Snapshots::new(
             ground.data_dir.snapshot(),
             live.nodes.clone(),
@@ -263,130 +231,12 @@ impl Ground {
             None => stores::open(settings)?,
         };
         Ok(Self {
+            events: Events::new(clock.clone()),
             clock,
             data_dir,
             journal,
             store: Arc::new(InTime::new(store)),
         })
-    }
-}
-
-impl Live {
-    fn new(ground: &Ground, renderer: Renderer) -> Self {
-        let (store, clock) = (&ground.store, &ground.clock);
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
-        let shards: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
-        let (ledger, crossed) = Ledger::new();
-        let ledger = Arc::new(ledger);
-        let meter = Arc::new(Counting(Arc::clone(&ledger)));
-        let nodes = Nodes::new(
-            shards.clone(),
-            Arc::clone(store),
-            (ground.journal.clone(), meter),
-            clock.clone(),
-        );
-        let keys = Arc::new(Keys::default());
-        let seats = Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys)));
-        let sink: Arc<dyn NodeSink> = Arc::<Seats>::clone(&seats);
-        let catalogue = Catalogue::new(Arc::clone(store), sink, clock.clone(), (Arc::clone(&ledger), crossed));
-        let catalogue = catalogue.with_renderer(renderer);
-        let arbiter = Arbiter::new();
-        let catalog = CatalogActor::start_in_arbiter(&arbiter.handle(), move |_| CatalogActor::new(catalogue));
-        arbiters.push(arbiter);
-        Self {
-            nodes,
-            keys,
-            seats,
-            ledger,
-            catalog,
-            shards,
-            arbiters,
-        }
-    }
-
-    /// Only after everything is loaded: what the flush moves to the store must be in neither of two places.
-    fn start_flush(&mut self, ground: &Ground, instance: String) -> Addr<FlushActor> {
-        let arbiter = Arbiter::new();
-        let counting = Arc::new(Counting(Arc::clone(&self.ledger)));
-        let flush = Flush::new(
-            ground.journal.clone(),
-            Arc::clone(&ground.store),
-            counting,
-            (instance, ground.clock.clone()),
-        );
-        let end = ground.journal.watch();
-        let address = FlushActor::start_in_arbiter(&arbiter.handle(), move |_| FlushActor::new(flush, end));
-        self.arbiters.push(arbiter);
-        address
-    }
-}
-
-impl Servers {
-    async fn start(settings: &Settings, ground: &Ground, live: &Live, admins: Admins) -> anyhow::Result<Self> {
-        let (store, clock) = (&ground.store, &ground.clock);
-        let ready = Arc::new(AtomicBool::new(false));
-        let auth = Arc::new(Authenticator::new(
-            Arc::clone(&live.keys),
-            live.nodes.clone(),
-            Arc::clone(store),
-            clock.clone(),
-        ));
-        let registrar = Registrar::new(
-            Arc::clone(store),
-            Arc::clone(&live.keys),
-            live.catalog.clone(),
-            clock.clone(),
-        );
-        let desk = Desk {
-            store: Arc::clone(store),
-            nodes: live.nodes.clone(),
-            keys: Arc::clone(&live.keys),
-            catalog: live.catalog.clone(),
-            clock: clock.clone(),
-        };
-        let ops = Arc::new(http::ops::Ops {
-            ready: Arc::clone(&ready),
-            store: Arc::clone(store),
-            journal: ground.journal.clone(),
-            metrics: telemetry::start_metrics(),
-        });
-        let node_door = http::node::Door {
-            auth: Arc::clone(&auth),
-            nodes: live.nodes.clone(),
-            registrar,
-        };
-        let listeners = Listeners::bind(settings)?;
-        let ports = listeners.ports()?;
-        let served = Served {
-            auth,
-            nodes: live.nodes.clone(),
-            clock: clock.clone(),
-        };
-        let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
-        let servers = [
-            http::node_server(listeners.http, Arc::new(node_door), Arc::clone(&ops))?,
-            http::admin_server(listeners.admin, Arc::new(http::admin::Door { admins, desk }), ops)?,
-        ];
-        let http = servers.iter().map(actix_web::dev::Server::handle).collect();
-        for server in servers {
-            actix::spawn(async move {
-                if let Err(error) = server.await {
-                    tracing::error!(%error, "an HTTP listener ended");
-                }
-            });
-        }
-        Ok(Self {
-            ports,
-            ready,
-            grpc,
-            http,
-        })
-    }
-
-    async fn stop(self) {
-        let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
-        futures_util::future::join(http, self.grpc.stop()).await;
     }
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod credentials;
 pub mod cut;
 pub mod due;
+mod ends;
 pub mod follow;
 pub mod ledger;
 pub mod overlay;

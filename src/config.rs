@@ -13,7 +13,9 @@ use clap::{
     Args, Command, ValueEnum,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use ipnet::IpNet;
 use secrecy::SecretString;
+use url::Url;
 
 /// The shipped defaults.
 const DEFAULTS: &str = include_str!("../config/core.toml");
@@ -46,6 +48,9 @@ pub struct Settings {
     /// Schema of Core's tables in the database
     #[arg(long, env, global = true)]
     pub database_schema: String,
+    /// Where the mirror is: redis://, rediss:// or redis-cluster://[user:password@]host:port [default: no mirror]
+    #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true)]
+    pub redis_url: Option<SecretString>,
     /// Folder of the journal and the embedded store
     #[arg(long, env, global = true)]
     pub data_dir: PathBuf,
@@ -73,9 +78,35 @@ pub struct Settings {
     /// A node that has not called for so long is offline, such as 30s
     #[arg(long, env, global = true, value_parser = span)]
     pub node_offline_after: Duration,
+    /// Private and loopback networks that a live look at a node may reach, such as 10.0.0.0/8,127.0.0.0/8
+    #[arg(long, env, global = true, value_delimiter = ',')]
+    pub live_fetch_allow: Vec<IpNet>,
+    /// Who tells where addresses are
+    #[arg(long, env, global = true)]
+    pub ip_info_provider: IpInfoProvider,
+    /// The token for IPinfo
+    #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true)]
+    pub ipinfo_token: Option<SecretString>,
+    /// Where IPinfo is
+    #[arg(long, env, global = true)]
+    pub ipinfo_url: Url,
+    /// Where ip-api.com is
+    #[arg(long, env, global = true)]
+    pub ip_api_url: Url,
     /// Form of the log [default: pretty on a terminal, else json]
     #[arg(long, env, global = true)]
     pub log_format: Option<LogFormat>,
+}
+
+/// Who tells where addresses are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IpInfoProvider {
+    /// Nobody is asked.
+    Off,
+    /// IPinfo.io; needs IPINFO_TOKEN.
+    Ipinfo,
+    /// ip-api.com.
+    IpApi,
 }
 
 /// The form of the log.
@@ -95,7 +126,7 @@ impl Settings {
 }
 
 /// Settings of the contract that this build can't follow yet: to start without them would serve something else than was asked for.
-const NOT_YET: &[&str] = &["REDIS_URL", "TLS_CERT", "TLS_KEY"];
+const NOT_YET: &[&str] = &["TLS_CERT", "TLS_KEY"];
 
 /// A setting that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +149,7 @@ pub enum ConfigError {
     #[error("the setting {0} in the file must be a text, a number or true/false")]
     NotPlain(String),
     /// This build can't do that yet.
-    #[error("{0} is set, but this version can't use it yet: unset it to start on the embedded store without TLS")]
+    #[error("{0} is set, but this version can't use it yet: unset it to start without TLS")]
     NotYet(&'static str),
 }
 
@@ -152,7 +183,7 @@ pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, Con
 }
 
 /// Flags whose values nobody repeats.
-const SECRET: [&str; 2] = ["--admin-token", "--database-url"];
+const SECRET: [&str; 4] = ["--admin-token", "--database-url", "--redis-url", "--ipinfo-token"];
 
 /// One line for a value that can't be used; none if the error is about something else. A secret's value is not in it.
 pub fn bad_value(error: &clap::Error) -> Option<String> {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
+pub mod events;
 pub mod flush;
 pub mod grpc;
 pub mod http;

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod catalog_change;
 pub mod entry;
+pub mod event;
 pub mod finding;
 pub mod fold;
 pub mod ids;

@@ -12,11 +12,13 @@ pub mod vitals;
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
-    journal::AppendError,
+    clock::Clock,
+    events::Events,
+    journal::{AppendError, Journal},
     model::{
-        Time,
+        NodeId,
         entry::{Entry, Identity, KEYLESS_OUTBOUND_WINDOW, REPEAT_WINDOW},
-        presence::OnlineUser,
+        presence::{OnlineSet, OnlineUser},
         session::SessionItem,
         stats::{StatsSnapshot, SystemStats, XrayStats},
         usage::{OutboundItem, UsageItem},
@@ -178,16 +180,33 @@ pub const REASONS_MAX: usize = 10;
 pub struct LiveView {
     /// The last snapshot.
     pub stats: Option<Arc<StatsSnapshot>>,
-    /// Everybody who was connected at the last report.
-    pub online: Arc<Vec<OnlineUser>>,
-    /// When that was.
-    pub online_at: Option<Time>,
+    /// Everybody who was connected at the last report; none if there was none.
+    pub online: Option<Arc<OnlineSet>>,
 }
 
 /// Hears of every usage report when it is durable: the ledger of quotas. The composition root gives the one that leads there.
 pub trait Meter: Send + Sync + 'static {
     /// This was acknowledged by a node with this traffic multiplier.
     fn acknowledged(&self, entry: &Entry, multiplier: f64);
+}
+
+/// Hears what nodes say that is never durable: who is connected, how the machines do. It must not hold the node's actor up.
+pub trait Audience: Send + Sync + 'static {
+    /// A node's full set of connected users.
+    fn online(&self, set: &Arc<OnlineSet>);
+    /// A node's machine and engines.
+    fn stats(&self, node: NodeId, snapshot: &Arc<StatsSnapshot>);
+}
+
+/// What the actors of all nodes work with. Cheap to clone.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "each is what its type says")]
+pub struct Surroundings {
+    pub journal: Journal,
+    pub meter: Arc<dyn Meter>,
+    pub audience: Arc<dyn Audience>,
+    pub events: Events,
+    pub clock: Clock,
 }
 
 /// Why a call to a node was not done.

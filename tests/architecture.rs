@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
     &["config", "data_dir", "proto", "telemetry"],
-    &["journal", "store"],
+    &["events", "journal", "store"],
     &["catalog", "flush", "node"],
     &["admin", "auth", "jobs"],
     &["cli", "grpc", "http"],

@@ -105,7 +105,8 @@ impl Desk {
         for view in nodes.into_iter().filter(|view| view.online_users > 0) {
             let id = view.seed.record.id;
             let live = self.nodes.live(id).await?;
-            online.extend(live.online.iter().map(|user| (id, user.clone())));
+            let users = live.online.iter().flat_map(|set| &set.users);
+            online.extend(users.map(|user| (id, user.clone())));
         }
         Ok(online)
     }

@@ -16,9 +16,11 @@ use crate::{
         entry::{Entry, Payload},
         node::{NodeKey, Seed},
         node_config::NodeConfig,
+        presence::OnlineSet,
         quota::Quota,
+        stats::StatsSnapshot,
     },
-    node::{Meter, keys::Keys, registry::Nodes},
+    node::{Audience, Meter, keys::Keys, registry::Nodes},
 };
 
 use super::snapshot::Snapshots;
@@ -94,4 +96,13 @@ impl TakeOver for Counting {
                 .taken_over(*subscription, *bytes, counted.get(subscription).copied());
         }
     }
+}
+
+/// Leads what nodes say of their users and machines to those who follow it.
+pub struct Hearers;
+
+impl Audience for Hearers {
+    fn online(&self, _: &Arc<OnlineSet>) {}
+
+    fn stats(&self, _: NodeId, _: &Arc<StatsSnapshot>) {}
 }

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 
 use crate::{
     clock::Clock,
+    events::Events,
     model::{
         NodeId, SubscriptionId, Time,
         catalog::{Subscription, SubscriptionStatus},
         catalog_change::{CatalogChange, RowRef},
         node::{NodeKey, NodeRecord},
-        quota::{StatusChange, period_start},
     },
     store::{Change, Fleet, Store, StoreError},
 };
@@ -33,9 +33,6 @@ use super::{
 const QUIET: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
-/// How often due resets are looked for.
-const RESETS_EVERY: Duration = Duration::from_secs(10);
-
 /// How often a config that could not be rendered is tried again.
 const RENDER_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
@@ -43,6 +40,7 @@ const RENDER_AGAIN_EVERY: Duration = Duration::from_secs(1);
 pub struct Catalogue {
     pub(super) store: Arc<dyn Store>,
     pub(super) sink: Arc<dyn NodeSink>,
+    pub(super) events: Events,
     pub(super) clock: Clock,
     pub(super) renderer: Renderer,
     pub(super) snapshot: Snapshot,
@@ -56,18 +54,18 @@ pub struct Catalogue {
     pub(super) provisional: HashMap<NodeId, i64>,
     /// What was given out before the last stop: the store need not have heard of it.
     given_out: HashMap<NodeId, i64>,
-    ledger: Arc<Ledger>,
-    crossed: mpsc::Receiver<SubscriptionId>,
-    due: Due,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) crossed: mpsc::Receiver<SubscriptionId>,
+    pub(super) due: Due,
     /// Statuses that the store has not heard of yet.
-    unsaid: HashMap<SubscriptionId, (SubscriptionStatus, SubscriptionStatus)>,
+    pub(super) unsaid: HashMap<SubscriptionId, (SubscriptionStatus, SubscriptionStatus)>,
     /// The change up to which everything is known; `None` = nothing is.
     seq: Option<i64>,
     /// Where the store tells of changes by itself.
     words: Option<Words>,
     /// Changes that wait for quiet: the last that was seen, when it was, and when the first was.
     waiting: Option<(i64, Time, Time)>,
-    resets_at: Time,
+    pub(super) resets_at: Time,
     /// All nodes and keys, to be told when the nodes are seated: a key must never lead to a node that is not there yet.
     pending_keys: Option<(HashSet<NodeId>, Vec<NodeKey>)>,
 }
@@ -77,13 +75,14 @@ impl Catalogue {
     pub fn new(
         store: Arc<dyn Store>,
         sink: Arc<dyn NodeSink>,
-        clock: Clock,
+        (events, clock): (Events, Clock),
         (ledger, crossed): (Arc<Ledger>, mpsc::Receiver<SubscriptionId>),
     ) -> Self {
         let words = store.changes().map(Words::new);
         Self {
             store,
             sink,
+            events,
             clock,
             renderer: RENDERER,
             snapshot: Snapshot::default(),
@@ -262,7 +261,7 @@ impl Catalogue {
     }
 
     /// Whether changed subscriptions are what they say: one that is over its limit or time ends, one that was renewed comes back.
-    async fn reconsider(&mut self, subscriptions: &[SubscriptionId]) {
+    pub(super) async fn reconsider(&mut self, subscriptions: &[SubscriptionId]) {
         let now = self.clock.now();
         for id in subscriptions {
             let Some(row) = self.snapshot.subscription(*id) else {
@@ -299,13 +298,6 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Who crossed a limit ends; who turned out not to have crossed it comes back.
-    async fn heed_calls(&mut self) {
-        while let Ok(subscription) = self.crossed.try_recv() {
-            self.reconsider(&[subscription]).await;
-        }
-    }
-
     fn render_again(&mut self) {
         let now = self.clock.now();
         if !self.fallen.is_empty() && now >= self.render_again_at {
@@ -314,81 +306,7 @@ impl Catalogue {
         }
     }
 
-    /// Subscriptions whose time has come: they end, or begin.
-    async fn pass_time(&mut self) {
-        let now = self.clock.now();
-        for id in self.due.take(now) {
-            let Some(row) = self.snapshot.subscription(id) else {
-                continue;
-            };
-            if row.expires_at.is_some_and(|at| at <= now) {
-                self.end(id, SubscriptionStatus::Expired).await;
-            } else {
-                let touched = self.snapshot.touched_by(RowRef::Subscription(id));
-                self.dirty.extend(touched);
-            }
-        }
-    }
-
-    /// Takes a subscription's clients off all nodes at once.
-    async fn end(&mut self, subscription: SubscriptionId, to: SubscriptionStatus) {
-        let Some(row) = self.snapshot.subscription(subscription) else {
-            return;
-        };
-        let from = row.status;
-        if from != SubscriptionStatus::Active {
-            return;
-        }
-        tracing::info!(subscription = %subscription, status = %to, "a subscription ends");
-        self.unsaid.insert(subscription, (from, to));
-        let touched: Vec<NodeId> = self.snapshot.set_status(subscription, to).into_iter().collect();
-        for slice in touched.chunks(SLICE) {
-            let slice = slice.iter().copied().collect();
-            if let Err(error) = self.seat(&slice, Why::CutOff(subscription)).await {
-                tracing::warn!(subscription = %subscription, %error, "a cut-off goes on without the store");
-            }
-        }
-    }
-
-    /// Tells the store which subscriptions ended.
-    async fn say_statuses(&mut self) -> Result<(), StoreError> {
-        if self.unsaid.is_empty() {
-            return Ok(());
-        }
-        let change = |(id, (from, to)): (&SubscriptionId, &(SubscriptionStatus, SubscriptionStatus))| StatusChange {
-            subscription: *id,
-            from: *from,
-            to: *to,
-        };
-        let changes: Vec<StatusChange> = self.unsaid.iter().map(change).collect();
-        self.store.change_statuses(&changes, &self.by_core()).await?;
-        self.unsaid.clear();
-        Ok(())
-    }
-
-    async fn reset_due(&mut self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        if now.since(self.resets_at) < RESETS_EVERY {
-            return Ok(());
-        }
-        let reset = self.store.reset_due(now).await?;
-        self.resets_at = now;
-        for id in &reset {
-            let strategy = self.snapshot.subscription(*id).map(|row| row.reset_strategy);
-            self.was_reset(*id, strategy.and_then(|strategy| period_start(strategy, now)));
-        }
-        if !reset.is_empty() {
-            tracing::info!(subscriptions = reset.len(), "new periods began");
-        }
-        Ok(())
-    }
-
-    /// A new period began: the store counts from 0, and a row that was not limited says nothing of it.
-    pub fn was_reset(&self, subscription: SubscriptionId, at: Option<Time>) {
-        self.ledger.began(subscription, at);
-    }
-
-    fn by_core(&self) -> Change {
+    pub(super) fn by_core(&self) -> Change {
         Change {
             actor: "core".to_owned(),
             address: None,

@@ -26,15 +26,7 @@ impl Watchdog {
 
     /// Looks once.
     pub fn look(&mut self) {
-        let judgement = self.watch.look(&self.nodes.pulses(), self.clock.now());
-        if let Some((lost, of)) = judgement.mass_loss {
-            metrics::counter!("core_mass_losses_total").increment(1);
-            tracing::error!(
-                lost,
-                of,
-                "most of the fleet stopped calling at once: is it the nodes, or the way to them?"
-            );
-        }
-        self.nodes.judge(&judgement);
+        self.nodes
+            .judge(&self.watch.look(&self.nodes.pulses(), self.clock.now()));
     }
 }

@@ -4,7 +4,18 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{ProtocolId, Time, UserId};
+use super::{NodeId, ProtocolId, Time, UserId};
+
+/// Everybody who was connected to a node, as it said in one report. A report is shared by all who hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnlineSet {
+    /// The node.
+    pub node: NodeId,
+    /// When Core took the report.
+    pub at: Time,
+    /// The full set, without those who left since.
+    pub users: Vec<OnlineUser>,
+}
 
 /// A user on an inbound of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

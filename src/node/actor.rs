@@ -7,15 +7,17 @@ use actix::{
     WrapFuture as _,
 };
 
-use crate::{
-    clock::Clock,
-    journal::Journal,
-    model::{entry::Entry, node::Seed, node_config::NodeConfig, stats::StatsSnapshot},
+use crate::model::{
+    entry::Entry,
+    event::{Happening, NodeFacts, NodeNews},
+    node::{Seed, SyncStatus},
+    node_config::NodeConfig,
+    stats::StatsSnapshot,
 };
 
 use super::{
-    ConfirmApplied, Heartbeat, LiveView, Meter, NodeError, OutboundReport, Receipt, ReportError, ReportOnline,
-    ReportStats, SessionReport, UsageReport,
+    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
+    SessionReport, Surroundings, UsageReport,
     state::{NodeState, Verdict},
     vitals::Vitals,
 };
@@ -28,39 +30,71 @@ const MAILBOX_CAPACITY: usize = 64;
 pub struct NodeActor {
     state: NodeState,
     vitals: Arc<Vitals>,
-    journal: Journal,
-    meter: Arc<dyn Meter>,
-    clock: Clock,
+    around: Surroundings,
+    told: Told,
+}
+
+/// What was said of the node by events: what did not change is not said again.
+struct Told {
+    sync: SyncStatus,
+    clock_skew: bool,
 }
 
 impl NodeActor {
     /// The actor of a node that so much is known of.
-    pub fn new(seed: Arc<Seed>, vitals: Arc<Vitals>, journal: Journal, meter: Arc<dyn Meter>, clock: Clock) -> Self {
+    pub fn new(seed: Arc<Seed>, vitals: Arc<Vitals>, around: Surroundings) -> Self {
         let state = NodeState::new(seed, vitals.state());
+        let told = Told {
+            sync: state.sync(),
+            clock_skew: state.clock_skew(),
+        };
         Self {
             state,
             vitals,
-            journal,
-            meter,
-            clock,
+            around,
+            told,
         }
     }
 
-    fn publish(&self) {
-        self.vitals.publish(
-            self.state.applied_revision(),
-            self.state.sync(),
-            self.state.clock_skew(),
-        );
+    /// Shows the state to those who do not ask the actor, and says what is news of it.
+    fn publish(&mut self) {
+        let (sync, clock_skew) = (self.state.sync(), self.state.clock_skew());
+        self.vitals.publish(self.state.applied_revision(), sync, clock_skew);
+        let before = std::mem::replace(&mut self.told, Told { sync, clock_skew });
+        if sync == SyncStatus::Synced && before.sync != sync {
+            self.tell(
+                NodeNews::Synced,
+                NodeFacts {
+                    revision: Some(self.state.applied_revision()),
+                    ..NodeFacts::default()
+                },
+            );
+        }
+        if clock_skew && !before.clock_skew {
+            self.tell(NodeNews::ClockSkew, NodeFacts::default());
+        }
     }
 
-    fn make_durable(&self, (entry, receipt): (Entry, Receipt)) -> ResponseFuture<Result<Receipt, NodeError>> {
+    fn tell(&self, news: NodeNews, facts: NodeFacts) {
+        self.around
+            .events
+            .publish(Happening::Node(news, self.state.node(), facts));
+    }
+
+    fn make_durable(&mut self, (entry, receipt): (Entry, Receipt)) -> ResponseFuture<Result<Receipt, NodeError>> {
         self.publish();
-        let (journal, meter) = (self.journal.clone(), Arc::clone(&self.meter));
+        let around = self.around.clone();
         let multiplier = self.state.traffic_multiplier();
         Box::pin(async move {
-            journal.append(&entry).await?;
-            meter.acknowledged(&entry, multiplier);
+            around.journal.append(&entry).await?;
+            around.meter.acknowledged(&entry, multiplier);
+            if let Some(reason) = receipt.reasons.first() {
+                around.events.publish(Happening::Rejected {
+                    node: entry.node,
+                    count: receipt.rejected,
+                    reason: reason.clone(),
+                });
+            }
             Ok(receipt)
         })
     }
@@ -69,13 +103,13 @@ impl NodeActor {
     fn durable_change(
         &self,
         entry: Entry,
-        change: impl FnOnce(&mut NodeState, &Clock) + 'static,
+        change: impl FnOnce(&mut Self) + 'static,
     ) -> AtomicResponse<Self, Result<(), NodeError>> {
-        let journal = self.journal.clone();
+        let journal = self.around.journal.clone();
         let appended = async move { journal.append(&entry).await };
         AtomicResponse::new(Box::pin(appended.into_actor(self).map(|appended, actor, _| {
             appended?;
-            change(&mut actor.state, &actor.clock);
+            change(actor);
             actor.publish();
             Ok(())
         })))
@@ -98,7 +132,7 @@ impl Handler<Heartbeat> for NodeActor {
     type Result = MessageResult<Heartbeat>;
 
     fn handle(&mut self, heartbeat: Heartbeat, _: &mut Self::Context) -> Self::Result {
-        let verdict = self.state.heartbeat(heartbeat.revision, self.clock.now());
+        let verdict = self.state.heartbeat(heartbeat.revision, self.around.clock.now());
         let interval = self.state.beat_interval().unwrap_or_default();
         self.vitals
             .set_beat_interval(i64::try_from(interval.as_millis()).unwrap_or(i64::MAX));
@@ -115,7 +149,7 @@ impl Handler<UsageReport> for NodeActor {
     type Result = ResponseFuture<Result<Receipt, NodeError>>;
 
     fn handle(&mut self, report: UsageReport, _: &mut Self::Context) -> Self::Result {
-        let checked = self.state.usage(&report, self.clock.now());
+        let checked = self.state.usage(&report, self.around.clock.now());
         self.make_durable(checked)
     }
 }
@@ -128,7 +162,7 @@ impl Handler<OutboundReport> for NodeActor {
     type Result = ResponseFuture<Result<Receipt, NodeError>>;
 
     fn handle(&mut self, report: OutboundReport, _: &mut Self::Context) -> Self::Result {
-        let checked = self.state.outbound_usage(&report, self.clock.now());
+        let checked = self.state.outbound_usage(&report, self.around.clock.now());
         self.make_durable(checked)
     }
 }
@@ -141,7 +175,8 @@ impl Handler<SessionReport> for NodeActor {
     type Result = ResponseFuture<Result<Receipt, NodeError>>;
 
     fn handle(&mut self, report: SessionReport, _: &mut Self::Context) -> Self::Result {
-        let checked = self.state.session_events(&report, self.clock.now());
+        let checked = self.state.session_events(&report, self.around.clock.now());
+        self.vitals.set_online_users(self.state.online_users());
         self.make_durable(checked)
     }
 }
@@ -154,8 +189,8 @@ impl Handler<ConfirmApplied> for NodeActor {
     type Result = AtomicResponse<Self, Result<(), NodeError>>;
 
     fn handle(&mut self, confirm: ConfirmApplied, _: &mut Self::Context) -> Self::Result {
-        let entry = self.state.applied_entry(confirm.revision, self.clock.now());
-        self.durable_change(entry, move |state, _| state.applied(confirm.revision))
+        let entry = self.state.applied_entry(confirm.revision, self.around.clock.now());
+        self.durable_change(entry, move |actor| actor.state.applied(confirm.revision))
     }
 }
 
@@ -168,8 +203,16 @@ impl Handler<ReportError> for NodeActor {
 
     fn handle(&mut self, error: ReportError, _: &mut Self::Context) -> Self::Result {
         let revision = self.state.desired_revision();
-        let entry = self.state.error_entry(error, self.clock.now());
-        self.durable_change(entry, move |state, clock| state.failed(revision, clock.now()))
+        let facts = NodeFacts {
+            revision: Some(revision),
+            code: error.code.clone(),
+            message: Some(error.message.clone()),
+        };
+        let entry = self.state.error_entry(error, self.around.clock.now());
+        self.durable_change(entry, move |actor| {
+            actor.state.failed(revision, actor.around.clock.now());
+            actor.tell(NodeNews::Error, facts);
+        })
     }
 }
 
@@ -182,12 +225,13 @@ impl Handler<ReportStats> for NodeActor {
 
     fn handle(&mut self, report: ReportStats, _: &mut Self::Context) {
         let ReportStats { system, xray, mtproto } = report;
-        self.state.take_stats(StatsSnapshot {
-            received_at: self.clock.now(),
+        let snapshot = self.state.take_stats(StatsSnapshot {
+            received_at: self.around.clock.now(),
             system,
             xray,
             mtproto,
         });
+        self.around.audience.stats(self.state.node(), &snapshot);
     }
 }
 
@@ -199,9 +243,9 @@ impl Handler<ReportOnline> for NodeActor {
     type Result = ();
 
     fn handle(&mut self, report: ReportOnline, _: &mut Self::Context) {
-        let users: std::collections::HashSet<_> = report.users.iter().map(|user| user.user_id).collect();
-        self.vitals.set_online_users(users.len());
-        self.state.take_online(report.users, self.clock.now());
+        let set = self.state.take_online(report.users, self.around.clock.now());
+        self.vitals.set_online_users(self.state.online_users());
+        self.around.audience.online(&set);
     }
 }
 
@@ -227,11 +271,9 @@ impl Handler<Show> for NodeActor {
     type Result = MessageResult<Show>;
 
     fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
-        let (online, online_at) = self.state.online();
         MessageResult(LiveView {
             stats: self.state.stats(),
-            online,
-            online_at,
+            online: self.state.online(),
         })
     }
 }

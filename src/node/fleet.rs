@@ -8,6 +8,7 @@ use std::{
 
 use crate::model::{
     NodeId,
+    event::{Happening, NodeFacts, NodeNews},
     node::{Seed, StoredState},
 };
 
@@ -16,7 +17,7 @@ use super::{
     liveness::{Judgement, Pulse},
     registry::{Nodes, deliver},
     slot::NodeView,
-    vitals::Vitals,
+    vitals::{Life, Vitals},
 };
 
 impl Nodes {
@@ -113,6 +114,16 @@ impl Nodes {
 
     /// What the watchdog found. A node that called meanwhile is not touched.
     pub fn judge(&self, judgement: &Judgement) {
+        let events = &self.shared.around.events;
+        if let Some((lost, of)) = judgement.mass_loss {
+            metrics::counter!("core_mass_losses_total").increment(1);
+            tracing::error!(
+                lost,
+                of,
+                "most of the fleet stopped calling at once: is it the nodes, or the way to them?"
+            );
+            events.publish(Happening::MassLoss { lost, of });
+        }
         for (node, from, to) in &judgement.changes {
             let changed = self
                 .shared
@@ -121,7 +132,17 @@ impl Nodes {
                 .is_some_and(|slot| slot.vitals.judge(*from, *to));
             if changed {
                 tracing::warn!(node = %node, from = ?from, to = ?to, "a node stopped calling");
+                let news = if *to == Life::Unknown {
+                    NodeNews::Unknown
+                } else {
+                    NodeNews::Offline
+                };
+                events.publish(Happening::Node(news, *node, NodeFacts::default()));
             }
+        }
+        if let Some((back, offline)) = judgement.recovered {
+            tracing::warn!(back, offline, "the mass loss is over");
+            events.publish(Happening::Recovered { back, offline });
         }
     }
 }

@@ -43,6 +43,14 @@ pub struct Watch {
     recent: Vec<(NodeId, Time)>,
     /// Nodes that are unknown, and since when.
     unknown: Vec<(NodeId, Time)>,
+    /// Of the mass loss that goes on: how many became unknown in it, and how many of those were given up.
+    loss: Option<Loss>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    marked: usize,
+    offline: usize,
 }
 
 /// What a look came to.
@@ -52,6 +60,8 @@ pub struct Judgement {
     pub changes: Vec<(NodeId, Life, Life)>,
     /// So many nodes of so many went at once: set once a loss.
     pub mass_loss: Option<(usize, usize)>,
+    /// The loss is over: so many nodes came back, so many did not.
+    pub recovered: Option<(usize, usize)>,
 }
 
 impl Watch {
@@ -62,6 +72,7 @@ impl Watch {
             offline_after,
             recent: Vec::new(),
             unknown: Vec::new(),
+            loss: None,
         }
     }
 
@@ -100,6 +111,11 @@ impl Watch {
                 .extend(gone.into_iter().map(|node| (node, Life::Online, Life::Offline)));
         }
         self.give_up(fleet, now, &mut judgement);
+        if self.unknown.is_empty()
+            && let Some(loss) = self.loss.take()
+        {
+            judgement.recovered = Some((loss.marked - loss.offline, loss.offline));
+        }
         judgement
     }
 
@@ -109,7 +125,9 @@ impl Watch {
     }
 
     fn mark_unknown(&mut self, nodes: impl Iterator<Item = NodeId>, from: Life, now: Time, judgement: &mut Judgement) {
+        let loss = self.loss.get_or_insert(Loss { marked: 0, offline: 0 });
         for node in nodes {
+            loss.marked += 1;
             self.unknown.push((node, now));
             judgement.changes.push((node, from, Life::Unknown));
         }
@@ -132,6 +150,9 @@ impl Watch {
             let at = since.get(&pulse.node).copied().unwrap_or(now);
             if now.since(at) >= UNKNOWN_MAX {
                 judgement.changes.push((pulse.node, Life::Unknown, Life::Offline));
+                if let Some(loss) = &mut self.loss {
+                    loss.offline = loss.marked.min(loss.offline + 1);
+                }
             } else {
                 self.unknown.push((pulse.node, at));
             }
@@ -203,11 +224,28 @@ mod tests {
         assert_eq!(watch.look(&fleet(Life::Unknown), at(439)), Judgement::default());
         let end = watch.look(&fleet(Life::Unknown), at(440));
         assert_eq!((end.changes.len(), end.mass_loss), (12, None));
+        assert_eq!(end.recovered, Some((0, 12)));
         assert!(
             end.changes
                 .iter()
                 .all(|(_, from, to)| (*from, *to) == (Life::Unknown, Life::Offline))
         );
+    }
+
+    #[test]
+    fn a_loss_is_over_when_all_are_back() {
+        let mut watch = watch();
+        let mut fleet: Vec<Pulse> = (0..20)
+            .map(|n| pulse(n, Life::Online, if n < 12 { 100 } else { 1000 }))
+            .collect();
+        assert!(watch.look(&fleet, at(140)).mass_loss.is_some());
+        fleet[..12].iter_mut().for_each(|pulse| pulse.life = Life::Unknown);
+        fleet[..11].iter_mut().for_each(|pulse| pulse.life = Life::Online);
+        fleet.iter_mut().for_each(|pulse| pulse.last_seen = Some(at(1000)));
+        assert_eq!(watch.look(&fleet, at(150)), Judgement::default());
+        fleet[11].life = Life::Online;
+        assert_eq!(watch.look(&fleet, at(160)).recovered, Some((12, 0)));
+        assert_eq!(watch.look(&fleet, at(161)), Judgement::default());
     }
 
     #[test]

@@ -13,10 +13,9 @@ use actix::{Actor as _, Addr, ArbiterHandle, Handler, Message, dev::ToEnvelope};
 use dashmap::DashMap;
 
 use crate::{
-    clock::Clock,
-    journal::Journal,
     model::{
         NodeId,
+        event::{Happening, NodeFacts, NodeNews},
         node::{NodePatch, Seed},
         node_config::NodeConfig,
     },
@@ -24,8 +23,8 @@ use crate::{
 };
 
 use super::{
-    ConfirmApplied, Heartbeat, LiveView, Meter, NodeError, OutboundReport, Receipt, ReportError, ReportOnline,
-    ReportStats, SessionReport, UsageReport,
+    ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
+    SessionReport, Surroundings, UsageReport,
     actor::{Adopt, GetConfig, NodeActor, Retry, Show},
     slot::{Home, Slot, settle_without_actor},
     state::Verdict,
@@ -49,29 +48,20 @@ pub(super) struct Shared {
     pub(super) slots: DashMap<NodeId, Slot>,
     shards: Vec<ArbiterHandle>,
     store: Arc<dyn Store>,
-    journal: Journal,
-    meter: Arc<dyn Meter>,
-    clock: Clock,
+    pub(super) around: Surroundings,
     /// Moves with every seed, so that a snapshot knows whether it is old.
     pub(super) edition: AtomicU64,
 }
 
 impl Nodes {
     /// A registry without nodes, whose actors will live on these shards.
-    pub fn new(
-        shards: Vec<ArbiterHandle>,
-        store: Arc<dyn Store>,
-        (journal, meter): (Journal, Arc<dyn Meter>),
-        clock: Clock,
-    ) -> Self {
+    pub fn new(shards: Vec<ArbiterHandle>, store: Arc<dyn Store>, around: Surroundings) -> Self {
         assert!(!shards.is_empty(), "actors need a shard");
         let shared = Shared {
             slots: DashMap::new(),
             shards,
             store,
-            journal,
-            meter,
-            clock,
+            around,
             edition: AtomicU64::new(0),
         };
         Self {
@@ -93,8 +83,11 @@ impl Nodes {
         let Some(slot) = self.shared.slots.get(&node) else {
             return;
         };
-        if slot.vitals.seen(self.shared.clock.now()) {
+        if slot.vitals.seen(self.shared.around.clock.now()) {
             tracing::info!(node = %node, "a node is online");
+            drop(slot);
+            let news = Happening::Node(NodeNews::Online, node, NodeFacts::default());
+            self.shared.around.events.publish(news);
         }
     }
 
@@ -220,10 +213,10 @@ impl Nodes {
         let mut slot = self.shared.slots.get_mut(&node).ok_or(NodeError::Missing)?;
         match &slot.actor {
             Some(home) if home.addr.connected() => return Ok(home.clone()),
-            Some(_) => slot.fell(node, self.shared.clock.now()),
+            Some(_) => slot.fell(node, self.shared.around.clock.now()),
             None => {}
         }
-        if self.shared.clock.now() < slot.not_before {
+        if self.shared.around.clock.now() < slot.not_before {
             return Err(NodeError::Busy);
         }
         let home = self.start(node, &slot);
@@ -236,11 +229,8 @@ impl Nodes {
         let spread = || usize::try_from(node.0.unsigned_abs() % shards.len() as u64).unwrap_or(0);
         let shard = self.home.unwrap_or_else(spread);
         let (seed, vitals) = (Arc::clone(&slot.seed), Arc::clone(&slot.vitals));
-        let (journal, clock) = (self.shared.journal.clone(), self.shared.clock.clone());
-        let meter = Arc::clone(&self.shared.meter);
-        let addr = NodeActor::start_in_arbiter(&shards[shard], move |_| {
-            NodeActor::new(seed, vitals, journal, meter, clock)
-        });
+        let around = self.shared.around.clone();
+        let addr = NodeActor::start_in_arbiter(&shards[shard], move |_| NodeActor::new(seed, vitals, around));
         Home { shard, addr }
     }
 
@@ -300,7 +290,7 @@ impl Nodes {
                 actor: format!("node {node}"),
                 address: None,
                 request_id: None,
-                at: shared.clock.now(),
+                at: shared.around.clock.now(),
             };
             match shared.store.patch_node(node, patch, None, &by).await {
                 Ok(_) => tracing::info!(node = %node, %ip, "a node has a new address"),

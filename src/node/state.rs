@@ -1,14 +1,14 @@
 //! What a node's actor decides, as plain values: no actix, no clock, no I/O.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::model::{
-    Time,
+    NodeId, Time, UserId,
     entry::{Entry, NodeFailure, Payload, Rejected, Report},
     node::{Seed, StoredState, SyncStatus},
     node_config::NodeConfig,
-    presence::OnlineUser,
-    session::check_session_events,
+    presence::{OnlineSet, OnlineUser},
+    session::{SessionRow, check_session_events},
     stats::StatsSnapshot,
     usage::{Checked, check_outbound_usage, check_usage},
 };
@@ -40,8 +40,7 @@ pub struct NodeState {
     last_beat: Option<Time>,
     beat_interval: Option<Duration>,
     clock_skew: bool,
-    online: Arc<Vec<OnlineUser>>,
-    online_at: Option<Time>,
+    online: Option<Arc<OnlineSet>>,
     stats: Option<Arc<StatsSnapshot>>,
 }
 
@@ -76,8 +75,7 @@ impl NodeState {
             last_beat: None,
             beat_interval: None,
             clock_skew: false,
-            online: Arc::default(),
-            online_at: None,
+            online: None,
             stats: None,
         }
     }
@@ -180,6 +178,7 @@ impl NodeState {
     pub fn session_events(&mut self, report: &SessionReport, now: Time) -> (Entry, Receipt) {
         let checked = check_session_events(&report.items, now);
         self.note_skew(&checked);
+        self.see_off(&checked.rows);
         let receipt = receipt(&checked.rejected);
         let Checked { rows, rejected, .. } = checked;
         (
@@ -263,9 +262,16 @@ impl NodeState {
         }
     }
 
+    /// Which node it is.
+    pub fn node(&self) -> NodeId {
+        self.seed.record.id
+    }
+
     /// Takes a snapshot of the machine.
-    pub fn take_stats(&mut self, snapshot: StatsSnapshot) {
-        self.stats = Some(Arc::new(snapshot));
+    pub fn take_stats(&mut self, snapshot: StatsSnapshot) -> Arc<StatsSnapshot> {
+        let snapshot = Arc::new(snapshot);
+        self.stats = Some(Arc::clone(&snapshot));
+        snapshot
     }
 
     /// The last snapshot of the machine.
@@ -274,14 +280,35 @@ impl NodeState {
     }
 
     /// Takes the full set of connected users.
-    pub fn take_online(&mut self, users: Vec<OnlineUser>, now: Time) {
-        self.online = Arc::new(users);
-        self.online_at = Some(now);
+    pub fn take_online(&mut self, users: Vec<OnlineUser>, now: Time) -> Arc<OnlineSet> {
+        let set = Arc::new(OnlineSet {
+            node: self.seed.record.id,
+            at: now,
+            users,
+        });
+        self.online = Some(Arc::clone(&set));
+        set
     }
 
-    /// The last full set of connected users, and when it came.
-    pub fn online(&self) -> (Arc<Vec<OnlineUser>>, Option<Time>) {
-        (Arc::clone(&self.online), self.online_at)
+    /// The last full set of connected users, without those who left since.
+    pub fn online(&self) -> Option<Arc<OnlineSet>> {
+        self.online.clone()
+    }
+
+    /// How many different users are connected.
+    pub fn online_users(&self) -> usize {
+        let users = self.online.iter().flat_map(|set| &set.users);
+        users.map(|user| user.user_id).collect::<HashSet<_>>().len()
+    }
+
+    /// Who went after the last report that named him is not connected. The next full set decides anew.
+    fn see_off(&mut self, rows: &[SessionRow]) {
+        let Some(online) = &mut self.online else { return };
+        let gone = |row: &&SessionRow| row.event_type == "offline" && row.occurred_at > online.at;
+        let gone: HashSet<UserId> = rows.iter().filter(gone).map(|row| row.user).collect();
+        if online.users.iter().any(|user| gone.contains(&user.user_id)) {
+            Arc::make_mut(online).users.retain(|user| !gone.contains(&user.user_id));
+        }
     }
 
     fn entry(&self, received_at: Time, payload: Payload) -> Entry {

@@ -1,0 +1,96 @@
+//! What the outside talks to.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use actix_web::dev::ServerHandle;
+
+use crate::{
+    admin::Desk,
+    auth::{Authenticator, admins::Admins, registration::Registrar},
+    config::Settings,
+    grpc::server::{GrpcServer, Served},
+    http, telemetry,
+};
+
+use super::{Ground, Ports, listeners::Listeners, live::Live};
+
+/// What the outside talks to.
+pub(super) struct Servers {
+    pub(super) ports: Ports,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) grpc: GrpcServer,
+    pub(super) http: Vec<ServerHandle>,
+}
+
+impl Servers {
+    pub(super) async fn start(
+        settings: &Settings,
+        ground: &Ground,
+        live: &Live,
+        admins: Admins,
+    ) -> anyhow::Result<Self> {
+        let (store, clock) = (&ground.store, &ground.clock);
+        let ready = Arc::new(AtomicBool::new(false));
+        let auth = Arc::new(Authenticator::new(
+            Arc::clone(&live.keys),
+            live.nodes.clone(),
+            Arc::clone(store),
+            clock.clone(),
+        ));
+        let registrar = Registrar::new(
+            Arc::clone(store),
+            Arc::clone(&live.keys),
+            live.catalog.clone(),
+            clock.clone(),
+        );
+        let desk = Desk {
+            store: Arc::clone(store),
+            nodes: live.nodes.clone(),
+            keys: Arc::clone(&live.keys),
+            catalog: live.catalog.clone(),
+            clock: clock.clone(),
+        };
+        let ops = Arc::new(http::ops::Ops {
+            ready: Arc::clone(&ready),
+            store: Arc::clone(store),
+            journal: ground.journal.clone(),
+            metrics: telemetry::start_metrics(),
+        });
+        let node_door = http::node::Door {
+            auth: Arc::clone(&auth),
+            nodes: live.nodes.clone(),
+            registrar,
+        };
+        let listeners = Listeners::bind(settings)?;
+        let ports = listeners.ports()?;
+        let served = Served {
+            auth,
+            nodes: live.nodes.clone(),
+            clock: clock.clone(),
+        };
+        let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
+        let servers = [
+            http::node_server(listeners.http, Arc::new(node_door), Arc::clone(&ops))?,
+            http::admin_server(listeners.admin, Arc::new(http::admin::Door { admins, desk }), ops)?,
+        ];
+        let http = servers.iter().map(actix_web::dev::Server::handle).collect();
+        for server in servers {
+            actix::spawn(async move {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "an HTTP listener ended");
+                }
+            });
+        }
+        Ok(Self {
+            ports,
+            ready,
+            grpc,
+            http,
+        })
+    }
+
+    pub(super) async fn stop(self) {
+        let http = futures_util::future::join_all(self.http.iter().map(|server| server.stop(true)));
+        futures_util::future::join(http, self.grpc.stop()).await;
+    }
+}
