@@ -5,12 +5,15 @@ mod deleting;
 mod details;
 mod importing;
 pub mod in_time;
+mod leases;
 mod moving;
 mod naming;
 pub mod postgres;
 pub mod refusals;
 mod reserved;
 mod row_rules;
+mod samples;
+mod sightings;
 pub mod sqlite;
 mod standing;
 mod table;
@@ -23,6 +26,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;
 
+pub use self::{leases::Leases, samples::Samples, sightings::Sightings};
 use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, ProtocolId, SubscriptionId, Time, TokenId, UserId,
     catalog::{Catalog, CatalogImport},
@@ -38,9 +42,10 @@ use crate::model::{
     secrets::{AdminToken, NewToken, SecretHash},
 };
 
-/// What the rest of Core asks of a store. Every call is one transaction: it is done and durable, or it left nothing behind.
+/// What the rest of Core asks of a store; three subjects have a page of their own. Every call is one transaction: it is done and durable, or it
+/// left nothing behind.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Sightings + Samples + Leases + Send + Sync + 'static {
     /// Brings the schema up to date; gives the names of the migrations that were run.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
     /// The migrations that [`Store::migrate`] would run. Changes nothing.

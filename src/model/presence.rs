@@ -1,8 +1,9 @@
 //! Who is connected to a node now.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{NodeId, ProtocolId, Time, UserId};
 
@@ -39,6 +40,69 @@ pub struct OnlineIp {
     pub last_seen: Time,
 }
 
+/// A user was seen at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Who.
+    pub user: UserId,
+    /// Where.
+    pub ip: IpAddr,
+    /// First.
+    pub first_seen_at: Time,
+    /// Last.
+    pub last_seen_at: Time,
+}
+
+impl Sighting {
+    /// One sighting a user and address, in their order: first seen when any says so first, last when any says so last. An IPv4 address mapped into
+    /// IPv6 is the IPv4 address.
+    pub fn fold(seen: &[Self]) -> Vec<Self> {
+        let mut folded: BTreeMap<(UserId, IpAddr), Self> = BTreeMap::new();
+        for seen in seen {
+            let ip = seen.ip.to_canonical();
+            folded
+                .entry((seen.user, ip))
+                .and_modify(|there| {
+                    there.first_seen_at = there.first_seen_at.min(seen.first_seen_at);
+                    there.last_seen_at = there.last_seen_at.max(seen.last_seen_at);
+                })
+                .or_insert(Self { ip, ..*seen });
+        }
+        folded.into_values().collect()
+    }
+}
+
+/// An address that a user was seen at, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserIp {
+    /// Who.
+    pub user_id: UserId,
+    /// Where.
+    pub ip: IpAddr,
+    /// First.
+    pub first_seen_at: Time,
+    /// Last.
+    pub last_seen_at: Time,
+    /// What a provider said of the address; none if none was asked yet.
+    pub info: Option<Value>,
+}
+
+/// Which addresses are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookUp {
+    /// All of which nothing is known, or nothing since then.
+    All {
+        /// What was fetched before this moment is old.
+        fetched_before: Time,
+    },
+    /// All of which nothing is known, and those where somebody was seen for the first time since then, if nobody asked since.
+    Fresh {
+        /// Only what was first seen after this moment.
+        first_seen_after: Time,
+    },
+}
+
 /// Reads an address as agents write it: an IPv4 address mapped into IPv6 is the IPv4 address.
 pub fn parse_ip(text: &str) -> Option<IpAddr> {
     text.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
@@ -66,6 +130,32 @@ mod tests {
         for text in ["1000001", "", "soon", "2026-01-01T00:00:00Z"] {
             assert_eq!(last_seen(text, now), now, "{text}");
         }
+    }
+
+    #[test]
+    fn sightings_are_folded_in_the_order_of_users_and_addresses() {
+        let sighting = |user, ip: &str, first, last| Sighting {
+            user: UserId(user),
+            ip: ip.parse().unwrap(),
+            first_seen_at: Time::from_millis(first),
+            last_seen_at: Time::from_millis(last),
+        };
+        let seen = [
+            sighting(2, "192.0.2.1", 5, 6),
+            sighting(1, "2001:db8::1", 1, 1),
+            sighting(1, "192.0.2.200", 7, 7),
+            sighting(1, "::ffff:192.0.2.99", 4, 5),
+            sighting(1, "192.0.2.99", 3, 4),
+            sighting(2, "192.0.2.1", 6, 9),
+        ];
+        let folded = [
+            sighting(1, "192.0.2.99", 3, 5),
+            sighting(1, "192.0.2.200", 7, 7),
+            sighting(1, "2001:db8::1", 1, 1),
+            sighting(2, "192.0.2.1", 5, 9),
+        ];
+        assert_eq!(Sighting::fold(&seen), folded);
+        assert_eq!(Sighting::fold(&[]), []);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What a node's machine and engines look like.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Time;
+use super::{NodeId, Time};
 
 /// A snapshot, as the node last sent it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,32 @@ pub struct StatsSnapshot {
     pub xray: Option<XrayStats>,
     /// telemt: a status a tag; none if the node said nothing readable of it.
     pub mtproto: Option<Map<String, Value>>,
+}
+
+/// The machine of a node in one minute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StatsSample {
+    /// The node.
+    pub node: NodeId,
+    /// The beginning of the minute.
+    pub at: Time,
+    /// Its machine, as the node last said in that minute.
+    pub system: SystemStats,
+}
+
+impl StatsSample {
+    /// One sample a node and minute, in their order: the last word wins. A share that is no number is none.
+    pub fn fold(samples: &[Self]) -> Vec<Self> {
+        let mut folded = BTreeMap::new();
+        for sample in samples {
+            let mut sample = *sample;
+            if !sample.system.cpu_percent.is_finite() {
+                sample.system.cpu_percent = 0.0;
+            }
+            folded.insert((sample.node, sample.at), sample);
+        }
+        folded.into_values().collect()
+    }
 }
 
 /// The machine. Sizes in bytes, rates in bytes a second.

@@ -17,6 +17,9 @@ const MAX: i64 = 253_402_207_200_000;
 pub struct Time(i64);
 
 impl Time {
+    /// The last moment.
+    pub const MAX: Self = Self(MAX);
+
     /// The moment at so many milliseconds since 1970, held within the years 1970 to 9999.
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(0, MAX))

@@ -1,5 +1,9 @@
 //! A store that answers in time, whatever the one behind it does: one that hangs is away, one that panics failed.
 
+mod leases;
+mod samples;
+mod sightings;
+
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;

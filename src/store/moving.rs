@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Uuid,
     /// Text in SQLite, `jsonb` in PostgreSQL.
     Json,
+    /// Text in SQLite, `inet` in PostgreSQL.
+    Ip,
     Bytes,
 }
 
@@ -68,10 +70,10 @@ pub(super) struct Tally {
     pub sums: BTreeMap<&'static str, (i64, i128)>,
 }
 
-use Kind::{Bool, Bytes, Float, Int, Json, Small, Text, Time, Uuid};
+use Kind::{Bool, Bytes, Float, Int, Ip, Json, Small, Text, Time, Uuid};
 
 /// All that is moved, in the order in which a row's owner comes before it. `catalog_changes` is not: what changed before is nothing to whoever
-/// reads all of it first. The places of WireGuard clients come after the members, for whom the target's triggers choose places of their own.
+/// reads all of it first; nor is `job_leases`: who held one is gone. The places of WireGuard clients come after the members, for whom the target's triggers choose places of their own.
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "nodes",
@@ -309,6 +311,17 @@ pub(super) const TABLES: &[Table] = &[
             ("event_type", Text),
             ("occurred_at", Time),
             ("ip_address", Text),
+        ],
+    },
+    Table {
+        name: "user_ips",
+        columns: &[
+            ("user_id", Int),
+            ("ip", Ip),
+            ("first_seen_at", Time),
+            ("last_seen_at", Time),
+            ("info", Json),
+            ("info_fetched_at", Time),
         ],
     },
     Table {

@@ -1,7 +1,7 @@
 //! Rows as `COPY … (FORMAT binary)` takes them (PostgreSQL's manual, COPY, "Binary Format"). Written by hand, since the values are
 //! of a few kinds, and 30,000 rows a batch are worth it.
 
-use std::pin::pin;
+use std::{net::IpAddr, pin::pin};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::SinkExt as _;
@@ -99,6 +99,23 @@ impl Rows {
         // What is ours is far below 2 GiB: a request has 8 MiB.
         self.buffer.put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
         self.buffer.put_slice(value);
+        self
+    }
+
+    /// An `inet`, one address: its family (2 or 3), its bits, that it is no network, its bytes.
+    pub(super) fn ip(&mut self, ip: IpAddr) -> &mut Self {
+        match ip {
+            IpAddr::V4(ip) => self.inet(2, &ip.octets()),
+            IpAddr::V6(ip) => self.inet(3, &ip.octets()),
+        }
+    }
+
+    fn inet(&mut self, family: u8, bytes: &[u8]) -> &mut Self {
+        // 4 or 16 bytes.
+        let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+        self.buffer.put_i32(4 + i32::from(length));
+        self.buffer.put_slice(&[family, length.saturating_mul(8), 0, length]);
+        self.buffer.put_slice(bytes);
         self
     }
 

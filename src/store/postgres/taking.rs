@@ -124,6 +124,7 @@ fn put(rows: &mut Rows, kind: Kind, value: ValueRef<'_>) -> Option<()> {
         (Kind::Text, ValueRef::Text(text)) => rows.text(&storable(std::str::from_utf8(text).ok()?)),
         (Kind::Uuid, ValueRef::Text(text)) => rows.bytes_of(uuid::Uuid::try_parse_ascii(text).ok()?.as_bytes()),
         (Kind::Json, ValueRef::Text(text)) => rows.json(&json_of(std::str::from_utf8(text).ok()?).to_string()),
+        (Kind::Ip, ValueRef::Text(text)) => rows.ip(std::str::from_utf8(text).ok()?.parse().ok()?),
         (Kind::Bytes, ValueRef::Blob(bytes)) => rows.bytes_of(bytes),
         _ => return None,
     };

@@ -1,5 +1,7 @@
 //! A store that does what the test wants: works, fails every call, hangs, or does what it is asked and loses the answer.
 
+mod history;
+
 use std::{
     future::Future,
     path::Path,

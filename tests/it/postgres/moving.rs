@@ -4,10 +4,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use secrecy::SecretString;
-use vpn_core::store::{
-    Fleet, Store as _,
-    postgres::{Address, PostgresStore},
-    sqlite::SqliteStore,
+use vpn_core::{
+    model::UserId,
+    store::{
+        Fleet, Store as _,
+        postgres::{Address, PostgresStore},
+        sqlite::SqliteStore,
+    },
 };
 
 use super::commands::run;
@@ -32,6 +35,8 @@ const MORE: &str = "
     DELETE FROM users WHERE id = 70000;
     UPDATE subscriptions SET expires_at = 1900000000123, traffic_limit_bytes = 9223372036854775807 WHERE id = 1;
     INSERT INTO node_stats VALUES (1, 1790000040000, 5, 12.5, 4, 1, 2, 3, 4, 5, 6, 7, 8);
+    INSERT INTO user_ips VALUES (7, '203.0.113.9', x'04cb007109', 1790000040000, 1790000040001, '{\"country\": null}', 1790000040002);
+    INSERT INTO user_ips VALUES (7, '2001:db8::1', x'0620010db8000000000000000000000001', 1, 2, NULL, NULL);
     INSERT INTO usage_rejected (node_id, kind, reason, item, received_at) VALUES (1, 'usage', 'why', '{\"a\": \"\\u0000\"}', 5);
     INSERT INTO node_errors (node_id, revision, message, details, at) VALUES (1, 3, 'broken', NULL, 1790000000001);
 ";
@@ -104,6 +109,10 @@ async fn everything_moves_and_the_journal_goes_on_exactly_once() {
         .await
         .unwrap();
     assert_eq!(free.get::<_, i64>(0), 3);
+    let addresses = async |store: &dyn vpn_core::store::Store| store.user_ips(UserId(7), None, 9).await.unwrap();
+    let moved = addresses(&postgres(&url)).await;
+    assert_eq!(moved.len(), 2);
+    assert_eq!(moved, addresses(&SqliteStore::open(&file).unwrap()).await);
     let sql = "INSERT INTO core.users (name) VALUES ('new') RETURNING id";
     assert_eq!(client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 70001);
     let words = client
