@@ -14,6 +14,7 @@ use crate::{
     catalog::actor::{CatalogActor, Reload},
     clock::Clock,
     node::{NodeError, keys::Keys, registry::Nodes},
+    presence::actor::PresenceActor,
     store::{Store, StoreError},
 };
 
@@ -31,6 +32,8 @@ pub struct Desk {
     pub keys: Arc<Keys>,
     /// What configs are made of.
     pub catalog: Addr<CatalogActor>,
+    /// Who is online.
+    pub presence: Addr<PresenceActor>,
     /// Now.
     pub clock: Clock,
 }

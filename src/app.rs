@@ -35,6 +35,7 @@ use crate::{
     flush::actor::{Drain, FlushActor},
     journal::{self, Disk, Journal, RealDisk},
     node::registry::Nodes,
+    presence::actor::SaveAll,
     store::{Retention, Store, Totals, in_time::InTime},
 };
 
@@ -104,7 +105,7 @@ impl Core {
         let renderer = parts.renderer;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
-        let mut live = Live::new(&ground, Arc::new(sink::Hearers), renderer);
+        let mut live = Live::new(&ground, renderer);
         let snapshots = Snapshots::new(
             ground.data_dir.snapshot(),
             live.nodes.clone(),
@@ -166,6 +167,11 @@ impl Core {
         &self.live.nodes
     }
 
+    /// What happens.
+    pub const fn events(&self) -> &Events {
+        &self.ground.events
+    }
+
     /// Moves everything that was acknowledged until now to the store.
     pub async fn settle(&self) -> anyhow::Result<()> {
         self.flush.send(Drain).await.context("the flush actor is gone")??;
@@ -198,6 +204,9 @@ impl Core {
         tokio::time::sleep(STOP_NOTICE).await;
         if tokio::time::timeout(STOP_CALLS, servers.stop()).await.is_err() {
             tracing::warn!("calls were still in flight and are cut");
+        }
+        if !matches!(live.presence.send(SaveAll).timeout(STOP_JOBS).await, Ok(Ok(()))) {
+            tracing::warn!("the store did not hear of all addresses");
         }
         let flushed = tokio::time::timeout(STOP_FLUSH, flush.send(Drain)).await;
         if !matches!(flushed, Ok(Ok(Ok(())))) {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -39,6 +40,12 @@ pub struct Later {
     pub events: Vec<Arc<Event>>,
     /// Older ones came after the cursor too, but are no longer kept.
     pub missed: bool,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Events(up to {})", self.last())
+    }
 }
 
 impl Events {

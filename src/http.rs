@@ -81,7 +81,7 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{catalog, codes, nodes, records, rows, tokens};
+    use admin::{catalog, codes, nodes, online, records, rows, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
     routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
@@ -124,7 +124,7 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
                 .route(get().to(nodes::key))
                 .route(delete().to(nodes::revoke_key)),
         )
-        .service(only("/online").route(get().to(nodes::online)))
+        .service(only("/online").route(get().to(online::list)))
         .service(
             only("/tokens")
                 .route(get().to(tokens::list))

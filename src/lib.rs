@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod journal;
 pub mod model;
 pub mod node;
+pub mod presence;
 pub mod proto;
 pub mod store;
 pub mod telemetry;

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock"],
     &["config", "data_dir", "proto", "telemetry"],
     &["events", "journal", "store"],
-    &["catalog", "flush", "node"],
+    &["catalog", "flush", "node", "presence"],
     &["admin", "auth", "jobs"],
     &["cli", "grpc", "http"],
     &["app"],

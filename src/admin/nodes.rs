@@ -12,11 +12,12 @@ use crate::{
         presence::OnlineUser,
         secrets::KeyIssuer,
     },
-    node::{LiveView, slot::NodeView},
+    node::{LiveView, NodeError, slot::NodeView},
+    presence::{Wanted, actor::WhoIsOnline},
     store::{Change, Page, PatchOutcome, StoreError},
 };
 
-use super::{AdminError, Desk, readable};
+use super::{AdminError, Desk, VISIBLE_WAIT, readable};
 
 impl Desk {
     /// A page of nodes, newest first.
@@ -95,20 +96,13 @@ impl Desk {
         Ok(self.nodes.live(id).await?)
     }
 
-    /// Who is connected, on one node or on all.
-    pub async fn online(&self, node: Option<NodeId>) -> Result<Vec<(NodeId, OnlineUser)>, AdminError> {
-        let nodes = match node {
-            Some(id) => vec![self.node(id)?],
-            None => self.nodes.list(None, usize::MAX),
-        };
-        let mut online = Vec::new();
-        for view in nodes.into_iter().filter(|view| view.online_users > 0) {
-            let id = view.seed.record.id;
-            let live = self.nodes.live(id).await?;
-            let users = live.online.iter().flat_map(|set| &set.users);
-            online.extend(users.map(|user| (id, user.clone())));
+    /// Who is connected, in the order of their places.
+    pub async fn online(&self, wanted: Wanted) -> Result<Vec<(NodeId, OnlineUser)>, AdminError> {
+        if let Some(node) = wanted.node {
+            self.node(node)?;
         }
-        Ok(online)
+        let online = self.presence.send(WhoIsOnline(wanted)).timeout(VISIBLE_WAIT).await;
+        Ok(online.map_err(|_| NodeError::Busy)?)
     }
 
     /// The keys of a node, newest first.

@@ -7,12 +7,13 @@ use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
 use crate::{
     catalog::{NodeSink, actor::CatalogActor, follow::Catalogue, ledger::Ledger, seat::Renderer},
     flush::{Flush, actor::FlushActor},
-    node::{Audience, Surroundings, keys::Keys, registry::Nodes},
+    node::{Surroundings, keys::Keys, registry::Nodes},
+    presence::actor::{self as presence, PresenceActor},
 };
 
 use super::{
     Ground,
-    sink::{Counting, Seats},
+    sink::{Counting, Hearers, Seats},
 };
 
 /// What lives in memory: nodes, keys, and the actors around them.
@@ -22,22 +23,32 @@ pub(super) struct Live {
     pub(super) seats: Arc<Seats>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) catalog: Addr<CatalogActor>,
+    pub(super) presence: Addr<PresenceActor>,
     pub(super) shards: Vec<ArbiterHandle>,
     pub(super) arbiters: Vec<Arbiter>,
 }
 
 impl Live {
-    pub(super) fn new(ground: &Ground, audience: Arc<dyn Audience>, renderer: Renderer) -> Self {
+    pub(super) fn new(ground: &Ground, renderer: Renderer) -> Self {
         let (store, clock) = (&ground.store, &ground.clock);
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let mut arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
         let shards: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
         let (ledger, crossed) = Ledger::new();
         let ledger = Arc::new(ledger);
+        let arbiter = Arbiter::new();
+        let presence = presence::Surroundings {
+            store: Arc::clone(store),
+            reflection: None,
+            events: ground.events.clone(),
+            clock: clock.clone(),
+        };
+        let presence = PresenceActor::start_in_arbiter(&arbiter.handle(), move |_| PresenceActor::new(presence));
+        arbiters.push(arbiter);
         let around = Surroundings {
             journal: ground.journal.clone(),
             meter: Arc::new(Counting(Arc::clone(&ledger))),
-            audience,
+            audience: Arc::new(Hearers::new(presence.clone())),
             events: ground.events.clone(),
             clock: clock.clone(),
         };
@@ -57,6 +68,7 @@ impl Live {
             seats,
             ledger,
             catalog,
+            presence,
             shards,
             arbiters,
         }

@@ -48,6 +48,7 @@ impl Servers {
             nodes: live.nodes.clone(),
             keys: Arc::clone(&live.keys),
             catalog: live.catalog.clone(),
+            presence: live.presence.clone(),
             clock: clock.clone(),
         };
         let ops = Arc::new(http::ops::Ops {

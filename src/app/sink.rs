@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use actix::Addr;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
@@ -21,6 +22,7 @@ use crate::{
         stats::StatsSnapshot,
     },
     node::{Audience, Meter, keys::Keys, registry::Nodes},
+    presence::actor::{Heard, PresenceActor},
 };
 
 use super::snapshot::Snapshots;
@@ -98,11 +100,24 @@ impl TakeOver for Counting {
     }
 }
 
-/// Leads what nodes say of their users and machines to those who follow it.
-pub struct Hearers;
+/// Leads what nodes say of their users and machines to those who follow it. Who is too busy misses a report, and has the node's next one.
+pub struct Hearers {
+    presence: Addr<PresenceActor>,
+}
+
+impl Hearers {
+    /// For these.
+    pub const fn new(presence: Addr<PresenceActor>) -> Self {
+        Self { presence }
+    }
+}
 
 impl Audience for Hearers {
-    fn online(&self, _: &Arc<OnlineSet>) {}
+    fn online(&self, set: &Arc<OnlineSet>) {
+        if self.presence.try_send(Heard(Arc::clone(set))).is_err() {
+            metrics::counter!("core_online_reports_missed_total").increment(1);
+        }
+    }
 
     fn stats(&self, _: NodeId, _: &Arc<StatsSnapshot>) {}
 }

@@ -4,6 +4,7 @@ pub mod catalog;
 pub mod codes;
 pub mod mask;
 pub mod nodes;
+pub mod online;
 pub mod records;
 pub mod rows;
 pub mod tokens;

@@ -26,6 +26,7 @@ impl Watchdog {
 
     /// Looks once.
     pub fn look(&mut self) {
+        metrics::counter!("core_watchdog_looks_total").increment(1);
         self.nodes
             .judge(&self.watch.look(&self.nodes.pulses(), self.clock.now()));
     }

@@ -1,11 +1,18 @@
 //! Who is connected to a node now.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{NodeId, ProtocolId, Time, UserId};
+
+/// So long after a report the users in it are online.
+pub const ONLINE_FOR: Duration = Duration::from_secs(20);
 
 /// Everybody who was connected to a node, as it said in one report. A report is shared by all who hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +23,13 @@ pub struct OnlineSet {
     pub at: Time,
     /// The full set, without those who left since.
     pub users: Vec<OnlineUser>,
+}
+
+impl OnlineSet {
+    /// How many different users are in it.
+    pub fn distinct_users(&self) -> usize {
+        self.users.iter().map(|user| user.user_id).collect::<HashSet<_>>().len()
+    }
 }
 
 /// A user on an inbound of a node.

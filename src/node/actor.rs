@@ -8,10 +8,11 @@ use actix::{
 };
 
 use crate::model::{
-    entry::Entry,
+    entry::{Entry, Payload},
     event::{Happening, NodeFacts, NodeNews},
     node::{Seed, SyncStatus},
     node_config::NodeConfig,
+    presence::OnlineSet,
     stats::StatsSnapshot,
 };
 
@@ -73,6 +74,11 @@ impl NodeActor {
         if clock_skew && !before.clock_skew {
             self.tell(NodeNews::ClockSkew, NodeFacts::default());
         }
+    }
+
+    fn show_online(&self, set: &Arc<OnlineSet>) {
+        self.vitals.set_online_users(set.distinct_users(), set.at);
+        self.around.audience.online(set);
     }
 
     fn tell(&self, news: NodeNews, facts: NodeFacts) {
@@ -176,7 +182,11 @@ impl Handler<SessionReport> for NodeActor {
 
     fn handle(&mut self, report: SessionReport, _: &mut Self::Context) -> Self::Result {
         let checked = self.state.session_events(&report, self.around.clock.now());
-        self.vitals.set_online_users(self.state.online_users());
+        if let Payload::SessionEvents(report) = &checked.0.payload
+            && let Some(set) = self.state.see_off(&report.rows)
+        {
+            self.show_online(&set);
+        }
         self.make_durable(checked)
     }
 }
@@ -244,8 +254,7 @@ impl Handler<ReportOnline> for NodeActor {
 
     fn handle(&mut self, report: ReportOnline, _: &mut Self::Context) {
         let set = self.state.take_online(report.users, self.around.clock.now());
-        self.vitals.set_online_users(self.state.online_users());
-        self.around.audience.online(&set);
+        self.show_online(&set);
     }
 }
 

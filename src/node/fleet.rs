@@ -23,7 +23,8 @@ use super::{
 impl Nodes {
     /// One node.
     pub fn view(&self, node: NodeId) -> Option<NodeView> {
-        self.shared.slots.get(&node).map(|slot| slot.view())
+        let now = self.shared.around.clock.now();
+        self.shared.slots.get(&node).map(|slot| slot.view(now))
     }
 
     /// Whether there is such a node.

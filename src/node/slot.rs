@@ -43,7 +43,7 @@ pub struct NodeView {
     pub seed: Arc<Seed>,
     /// Its state now.
     pub state: StoredState,
-    /// How many users were connected at the last report.
+    /// How many users are connected.
     pub online_users: u32,
     /// Whether its clock is off.
     pub clock_skew: bool,
@@ -62,11 +62,11 @@ impl Slot {
         }
     }
 
-    pub(super) fn view(&self) -> NodeView {
+    pub(super) fn view(&self, now: Time) -> NodeView {
         NodeView {
             seed: Arc::clone(&self.seed),
             state: self.vitals.state(),
-            online_users: self.vitals.online_users(),
+            online_users: self.vitals.online_users(now),
             clock_skew: self.vitals.clock_skew(),
         }
     }

@@ -178,7 +178,6 @@ impl NodeState {
     pub fn session_events(&mut self, report: &SessionReport, now: Time) -> (Entry, Receipt) {
         let checked = check_session_events(&report.items, now);
         self.note_skew(&checked);
-        self.see_off(&checked.rows);
         let receipt = receipt(&checked.rejected);
         let Checked { rows, rejected, .. } = checked;
         (
@@ -295,20 +294,17 @@ impl NodeState {
         self.online.clone()
     }
 
-    /// How many different users are connected.
-    pub fn online_users(&self) -> usize {
-        let users = self.online.iter().flat_map(|set| &set.users);
-        users.map(|user| user.user_id).collect::<HashSet<_>>().len()
-    }
-
-    /// Who went after the last report that named him is not connected. The next full set decides anew.
-    fn see_off(&mut self, rows: &[SessionRow]) {
-        let Some(online) = &mut self.online else { return };
+    /// Who went after the last report that named him is not connected: gives the set without him, if that is another. The next full set decides
+    /// anew.
+    pub fn see_off(&mut self, rows: &[SessionRow]) -> Option<Arc<OnlineSet>> {
+        let online = self.online.as_mut()?;
         let gone = |row: &&SessionRow| row.event_type == "offline" && row.occurred_at > online.at;
         let gone: HashSet<UserId> = rows.iter().filter(gone).map(|row| row.user).collect();
-        if online.users.iter().any(|user| gone.contains(&user.user_id)) {
-            Arc::make_mut(online).users.retain(|user| !gone.contains(&user.user_id));
+        if !online.users.iter().any(|user| gone.contains(&user.user_id)) {
+            return None;
         }
+        Arc::make_mut(online).users.retain(|user| !gone.contains(&user.user_id));
+        Some(Arc::clone(online))
     }
 
     fn entry(&self, received_at: Time, payload: Payload) -> Entry {

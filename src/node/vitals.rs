@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Re
 use crate::model::{
     Time,
     node::{NodeStatus, StoredState, SyncStatus},
+    presence::ONLINE_FOR,
 };
 
 /// Whether a node calls.
@@ -33,6 +34,8 @@ pub struct Vitals {
     beat_interval: AtomicI64,
     applied_revision: AtomicI64,
     online_users: AtomicU32,
+    /// The last report of connected users.
+    online_at: AtomicI64,
     life: AtomicU8,
     sync: AtomicU8,
     clock_skew: AtomicBool,
@@ -54,6 +57,7 @@ impl Vitals {
             beat_interval: AtomicI64::new(0),
             applied_revision: AtomicI64::new(state.applied_revision),
             online_users: AtomicU32::new(0),
+            online_at: AtomicI64::new(0),
             life: AtomicU8::new(life as u8),
             sync: AtomicU8::new(state.sync_status as u8),
             clock_skew: AtomicBool::new(false),
@@ -104,15 +108,19 @@ impl Vitals {
         self.beat_interval.store(millis, Relaxed);
     }
 
-    /// How many users were connected at the last report.
-    pub fn online_users(&self) -> u32 {
+    /// How many users are connected, as far as the last report goes.
+    pub fn online_users(&self, now: Time) -> u32 {
+        if now.since(Time::from_millis(self.online_at.load(Relaxed))) >= ONLINE_FOR {
+            return 0;
+        }
         self.online_users.load(Relaxed)
     }
 
-    /// The actor's count of connected users.
-    pub fn set_online_users(&self, count: usize) {
+    /// The actor's count of connected users, by a report of `at`.
+    pub fn set_online_users(&self, count: usize, at: Time) {
         self.online_users
             .store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+        self.online_at.store(at.millis(), Relaxed);
     }
 
     /// Whether the node's clock is off.

@@ -7,6 +7,7 @@ mod harness;
 mod journal;
 mod node_js;
 mod postgres;
+mod presence;
 mod quota;
 mod store;
 mod xray;

@@ -1,4 +1,4 @@
-//! `/admin/nodes` and `/admin/online`
+//! `/admin/nodes`
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -15,7 +15,7 @@ use crate::{
         error::ApiError,
     },
     model::{
-        NodeId, ProtocolId, UserId,
+        NodeId,
         node::{NodeKey, NodePatch},
         node_config::CONFIG_LARGE,
         presence::parse_ip,
@@ -189,29 +189,6 @@ pub async fn revoke_key(door: Data<Door>, request: HttpRequest) -> Answer {
         .revoke_key(id(&request)?, path_id(&request, "key", "key")?, &by)
         .await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-#[derive(Deserialize)]
-struct OnlineQuery {
-    node: Option<i64>,
-    protocol: Option<i64>,
-    user: Option<i64>,
-}
-
-/// `GET /admin/online`
-pub async fn online(door: Data<Door>, request: HttpRequest) -> Answer {
-    door.reader(&request).await?;
-    let wanted: OnlineQuery = query(&request)?;
-    let online = door.desk.online(wanted.node.map(NodeId)).await?;
-    let items: Vec<Value> = online
-        .into_iter()
-        .filter(|(_, user)| wanted.user.is_none_or(|id| user.user_id == UserId(id)))
-        .filter(|(_, user)| wanted.protocol.is_none_or(|id| user.node_protocol_id == ProtocolId(id)))
-        .map(|(node, user)| {
-            json!({"nodeId": node, "userId": user.user_id, "nodeProtocolId": user.node_protocol_id, "ips": user.ips})
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({"items": items, "nextCursor": null})))
 }
 
 fn id(request: &HttpRequest) -> Result<NodeId, ApiError> {

@@ -160,7 +160,7 @@ const LINES: &[Line] = &[
         "Who is connected",
         "",
         "200 [Online]",
-        &["node", "protocol", "user"],
+        &["node", "protocol", "user", "limit", "cursor"],
     ),
     ("get /admin/tokens", "Admin tokens", "", "200 [Token]", PAGE),
     (

@@ -8,6 +8,7 @@ use vpn_core::{
     app::{Core, Parts, Ports},
     cli::Cli,
     config::{self, Settings},
+    events::Events,
 };
 
 use super::{core::ADMIN_TOKEN, http::Admin};
@@ -16,6 +17,8 @@ use super::{core::ADMIN_TOKEN, http::Admin};
 pub struct Inside {
     /// Where it listens.
     pub ports: Ports,
+    /// What happens in it.
+    pub events: Events,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,7 +33,9 @@ impl Inside {
             actix::System::new().block_on(async {
                 match Core::start(&settings, parts).await {
                     Ok(core) => {
-                        started.send(Ok(core.ports())).expect("the test waits");
+                        started
+                            .send(Ok((core.ports(), core.events().clone())))
+                            .expect("the test waits");
                         stopped.await.expect("the test says stop");
                         core.stop().await;
                     }
@@ -39,8 +44,9 @@ impl Inside {
             });
         });
         match start.await.expect("the thread says how it went") {
-            Ok(ports) => Ok(Self {
+            Ok((ports, events)) => Ok(Self {
                 ports,
+                events,
                 stop: Some(stop),
                 thread: Some(thread),
             }),

@@ -1,0 +1,186 @@
+//! What things weigh in memory, as the growth of the process' resident set: an online (user, address) pair, a known node that does not call, and one
+//! that has sent its stats for 15 minutes. The counts are high enough that allocator and pages are in it and noise is not.
+//!
+//! `cargo bench --bench memory`
+
+#![allow(clippy::print_stdout, reason = "the figures are what it is for")]
+#![allow(clippy::unwrap_used, reason = "a bench may fail, in its parts too")]
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use vpn_core::{
+    app::Parts,
+    clock::Clock,
+    model::{
+        NodeId, ProtocolId, Time, UserId,
+        presence::{OnlineIp, OnlineSet, OnlineUser},
+    },
+    presence::Presence,
+    proto::nodeservice::{ReportNodeStatsRequest, SystemStats, XrayStats},
+};
+
+use self::harness::{http::register, inside::Inside, rpc::Agent};
+
+#[path = "../tests/it/faults"]
+#[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
+mod faults {
+    pub mod fleet;
+}
+
+#[path = "../tests/it/harness"]
+#[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
+mod harness {
+    pub mod core;
+    pub mod http;
+    pub mod inside;
+    pub mod patience;
+    pub mod rpc;
+
+    pub use self::patience::eventually;
+}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const ONLINE_NODES: i64 = 10_000;
+const USERS_A_NODE: i64 = 50;
+const IDLE_NODES: i64 = 20_000;
+const BUSY_NODES: usize = 300;
+const SAMPLES: u32 = 460;
+
+/// The resident set, in bytes.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024.0
+}
+
+/// Users of a node, two addresses each, as a decoded report holds them.
+fn users(node: i64, at: Time) -> Vec<OnlineUser> {
+    let ip = |n: i64| OnlineIp {
+        ip: IpAddr::from(u32::try_from(n).unwrap().to_be_bytes()),
+        last_seen: at,
+    };
+    let user = |n: i64| OnlineUser {
+        user_id: UserId(n),
+        node_protocol_id: ProtocolId(node),
+        ips: vec![ip(2 * n), ip(2 * n + 1)],
+    };
+    (node * USERS_A_NODE..(node + 1) * USERS_A_NODE).map(user).collect()
+}
+
+/// A pair, in the node's own set, which the mirror shares, and in the fleet's presence.
+fn online_pair() {
+    let before = resident();
+    let (mut presence, mut sets) = (Presence::default(), Vec::new());
+    let mut at = Time::from_millis(1_700_000_000_000);
+    for _ in 0..3 {
+        at = at.plus(Duration::from_secs(5));
+        sets.clear();
+        for node in 0..ONLINE_NODES {
+            let set = Arc::new(OnlineSet {
+                node: NodeId(node),
+                at,
+                users: users(node, at),
+            });
+            presence.apply(&set);
+            sets.push(set);
+        }
+        let unsaved = presence.take_unsaved(usize::MAX);
+        presence.saved(&unsaved);
+    }
+    let pairs = ONLINE_NODES * USERS_A_NODE * 2;
+    #[allow(clippy::cast_precision_loss, reason = "a figure")]
+    let each = (resident() - before) / pairs as f64;
+    println!("online (user, address) pair, of {pairs}: {each:.0} B (goal: at most 300 B)");
+    assert_eq!(presence.remembered() * 2, usize::try_from(pairs).unwrap());
+}
+
+/// A node that is known and does not call: its row, its inbound, its outbound, its config.
+async fn idle_node() {
+    let empty = tempfile::tempdir().unwrap();
+    let alone = Inside::start(empty.path(), Parts::default()).await;
+    let before = resident();
+    let dir = faults::fleet::dir(IDLE_NODES);
+    let inside = Inside::start(dir.path(), Parts::default()).await;
+    #[allow(clippy::cast_precision_loss, reason = "a figure")]
+    let each = (resident() - before) / IDLE_NODES as f64;
+    println!("known node without reports, of {IDLE_NODES}: {each:.0} B (goal: at most 4096 B)");
+    inside.stop().await;
+    alone.stop().await;
+}
+
+fn stats(sample: u32) -> ReportNodeStatsRequest {
+    let system = SystemStats {
+        uptime_seconds: i64::from(sample) * 2,
+        cpu_percent: f64::from(sample % 100),
+        cpu_cores: 2,
+        ram_used: 1 << 30,
+        ram_total: 2 << 30,
+        disk_used: 10 << 30,
+        disk_total: 20 << 30,
+        net_rx_per_sec: 1_000_000,
+        net_tx_per_sec: 1_000_000,
+        net_rx_total: i64::from(sample) * 2_000_000,
+        net_tx_total: i64::from(sample) * 2_000_000,
+    };
+    ReportNodeStatsRequest {
+        system: Some(system),
+        xray: Some(XrayStats {
+            running: true,
+            uptime_seconds: Some(7),
+        }),
+        ..ReportNodeStatsRequest::default()
+    }
+}
+
+/// A node that has sent its stats every 2 s for longer than they are kept: actor, snapshot, ring; connection and key besides.
+async fn busy_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Clock::system().now());
+    let parts = Parts {
+        clock: clock.clone(),
+        ..Parts::default()
+    };
+    let inside = Inside::start(dir.path(), parts).await;
+    let place = faults::fleet::Place::from(inside.ports);
+    let code = place.code(&serde_json::json!({"uses": BUSY_NODES})).await;
+    let mut agents = Vec::new();
+    for n in 0..BUSY_NODES {
+        let (_, key) = register(place.http, &code, &format!("node {n}")).await;
+        agents.push(Agent::connect(place.grpc, &key));
+    }
+    let report = |sample: u32| {
+        join_all(agents.iter().cloned().map(move |mut agent| async move {
+            let request = agent.request(stats(sample));
+            agent.client.report_node_stats(request).await.unwrap();
+        }))
+    };
+    report(0).await;
+    let before = resident();
+    for sample in 1..SAMPLES {
+        clock.advance(Duration::from_secs(2));
+        report(sample).await;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a figure")]
+    let each = (resident() - before) / BUSY_NODES as f64;
+    println!(
+        "node with a full ring, of {BUSY_NODES}: {each:.0} B more than after its first call (goal: at most 32768 B in all)"
+    );
+    inside.stop().await;
+}
+
+fn main() {
+    online_pair();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        idle_node().await;
+        busy_node().await;
+    });
+}
