@@ -47,7 +47,13 @@ impl FlushActor {
         if self.rolling.begin(committed) {
             let store = Arc::clone(&self.store);
             let rolled = async move { store.roll_up().await }.into_actor(self);
-            context.spawn(rolled.map(|outcome, actor, _| actor.rolling.end(&outcome)));
+            context.spawn(rolled.map(|outcome, actor, context| {
+                actor.rolling.end(&outcome);
+                // Many small flushes, such as those of a Core that was killed again and again, must not wait a second for every few of them.
+                if matches!(outcome, Ok(true)) {
+                    actor.roll_up(false, context);
+                }
+            }));
         }
     }
 
