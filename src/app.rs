@@ -7,6 +7,7 @@ pub mod journals;
 pub mod listeners;
 mod live;
 mod load;
+mod mirroring;
 pub mod moving;
 pub mod restore;
 pub mod serve;
@@ -42,6 +43,7 @@ use crate::{
 use self::{
     background::{Background, Materials},
     live::Live,
+    mirroring::Mirroring,
     servers::Servers,
     snapshot::Snapshots,
 };
@@ -84,6 +86,7 @@ impl Default for Parts {
 pub struct Core {
     ground: Ground,
     live: Live,
+    mirroring: Option<Mirroring>,
     flush: Addr<FlushActor>,
     servers: Servers,
     background: Background,
@@ -105,7 +108,8 @@ impl Core {
         let renderer = parts.renderer;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
-        let mut live = Live::new(&ground, renderer);
+        let mirroring = Mirroring::start(settings, &ground.clock, &ground.events).await?;
+        let mut live = Live::new(&ground, mirroring.as_ref(), renderer);
         let snapshots = Snapshots::new(
             ground.data_dir.snapshot(),
             live.nodes.clone(),
@@ -127,7 +131,8 @@ impl Core {
             settings.admin_token.as_ref(),
         );
         let first_token = first_token(&admins).await;
-        let servers = Servers::start(settings, &ground, &live, admins).await?;
+        let redis = mirroring.as_ref().map(|it| it.redis.clone());
+        let servers = Servers::start(settings, &ground, &live, (admins, redis)).await?;
         let background = Background::start(Materials {
             nodes: live.nodes.clone(),
             store: Arc::clone(&ground.store),
@@ -145,6 +150,7 @@ impl Core {
         Ok(Self {
             ground,
             live,
+            mirroring,
             flush,
             servers,
             background,
@@ -190,6 +196,7 @@ impl Core {
         let Self {
             ground,
             live,
+            mirroring,
             flush,
             servers,
             background,
@@ -214,6 +221,9 @@ impl Core {
         }
         if tokio::time::timeout(STOP_JOBS, background.stop()).await.is_err() {
             tracing::warn!("the last states could not be written");
+        }
+        if let Some(mirroring) = mirroring {
+            mirroring.stop().await;
         }
         ground.journal.close();
         for arbiter in live.arbiters {

@@ -31,6 +31,8 @@ struct Ring {
     last: EventId,
     /// The newest event that was let go.
     gone: EventId,
+    /// How many were let go.
+    let_go: u64,
 }
 
 /// What came after a cursor.
@@ -40,6 +42,8 @@ pub struct Later {
     pub events: Vec<Arc<Event>>,
     /// Older ones came after the cursor too, but are no longer kept.
     pub missed: bool,
+    /// How many happened before the first of these since Core started.
+    pub before: u64,
 }
 
 impl fmt::Debug for Events {
@@ -67,6 +71,7 @@ impl Events {
         ring.last = id;
         if ring.events.len() == KEPT {
             ring.gone = ring.events.pop_front().map_or(ring.gone, |event| event.id);
+            ring.let_go += 1;
         }
         ring.events.push_back(Arc::new(Event { id, at, what }));
         self.last.send_replace(id);
@@ -79,6 +84,7 @@ impl Events {
         Later {
             events: ring.events.range(from..).take(limit).cloned().collect(),
             missed: cursor < ring.gone,
+            before: ring.let_go + from as u64,
         }
     }
 
@@ -117,7 +123,7 @@ mod tests {
         let first = events.after(EventId::default(), 2);
         assert_eq!(first.events.len(), 2);
         let rest = events.after(first.events[1].id, 10);
-        assert_eq!((rest.events.len(), rest.missed), (1, false));
+        assert_eq!((rest.events.len(), rest.missed, rest.before), (1, false, 2));
         assert_eq!(rest.events[0].what, online(3));
         assert!(events.after(events.last(), 10).events.is_empty());
     }
@@ -127,7 +133,7 @@ mod tests {
         let events = Events::new(Clock::manual(Time::from_millis(1_000)));
         (0..KEPT + 2).for_each(|node| events.publish(online(node)));
         let all = events.after(EventId::default(), usize::MAX);
-        assert_eq!((all.events.len(), all.missed), (KEPT, true));
+        assert_eq!((all.events.len(), all.missed, all.before), (KEPT, true, 2));
         assert_eq!(all.events[0].what, online(2));
         assert!(!events.after(all.events[0].id, 1).missed);
     }

@@ -12,7 +12,7 @@ const SECONDS: &[f64] = &[0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 1
 pub fn start_log(pretty: Option<bool>) {
     let pretty = pretty.unwrap_or_else(|| std::io::stderr().is_terminal());
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,refinery_core=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,refinery_core=warn,fred=off"));
     let registry = tracing_subscriber::registry().with(filter);
     let started = if pretty {
         registry

@@ -11,8 +11,8 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
     &["config", "data_dir", "proto", "telemetry"],
-    &["events", "journal", "store"],
-    &["catalog", "flush", "node", "presence"],
+    &["events", "journal", "redis", "store"],
+    &["catalog", "flush", "mirror", "node", "presence"],
     &["admin", "auth", "jobs"],
     &["cli", "grpc", "http"],
     &["app"],
@@ -26,6 +26,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "protobuf types stay at the wire and in the journal",
     ),
     ("rusqlite", &["store"], "SQL stays in the store"),
+    ("fred", &["redis"], "Redis' client stays behind its door"),
     ("actix_web", &["http", "app"], "HTTP stays at the door"),
     ("tonic::", &["grpc", "proto"], "gRPC stays at the door"),
     (

@@ -1,6 +1,7 @@
 //! `doctor`: looks at everything that Core stands on, says what is wrong and how to mend it, and changes nothing.
 
 mod machine;
+mod redis;
 
 use std::{fmt, sync::Arc};
 
@@ -69,6 +70,7 @@ pub async fn examine(settings: &Settings) -> Diagnosis {
         Err(error) => (None, format!("{error:#}")),
     };
     findings.extend(checkup(settings, &clock, store.as_deref(), &silence).await);
+    findings.extend(redis::look(settings, &clock).await);
     findings.extend(journal(settings, store.ok_or(silence), &running).await);
     Diagnosis(findings)
 }

@@ -13,6 +13,7 @@ use crate::{
 
 use super::{
     Ground,
+    mirroring::Mirroring,
     sink::{Counting, Hearers, Seats},
 };
 
@@ -29,17 +30,18 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(ground: &Ground, renderer: Renderer) -> Self {
+    pub(super) fn new(ground: &Ground, mirroring: Option<&Mirroring>, renderer: Renderer) -> Self {
         let (store, clock) = (&ground.store, &ground.clock);
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let mut arbiters: Vec<_> = (0..count).map(|_| Arbiter::new()).collect();
         let shards: Vec<_> = arbiters.iter().map(Arbiter::handle).collect();
         let (ledger, crossed) = Ledger::new();
         let ledger = Arc::new(ledger);
+        let mirror = mirroring.map(|it| it.mirror.clone());
         let arbiter = Arbiter::new();
         let presence = presence::Surroundings {
             store: Arc::clone(store),
-            reflection: None,
+            reflection: mirroring.map(|it| it.reflection(clock.clone())),
             events: ground.events.clone(),
             clock: clock.clone(),
         };
@@ -48,13 +50,16 @@ impl Live {
         let around = Surroundings {
             journal: ground.journal.clone(),
             meter: Arc::new(Counting(Arc::clone(&ledger))),
-            audience: Arc::new(Hearers::new(presence.clone())),
+            audience: Arc::new(Hearers {
+                presence: presence.clone(),
+                mirror: mirror.clone(),
+            }),
             events: ground.events.clone(),
             clock: clock.clone(),
         };
         let nodes = Nodes::new(shards.clone(), Arc::clone(store), around);
         let keys = Arc::new(Keys::default());
-        let seats = Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys)));
+        let seats = Arc::new(Seats::new(nodes.clone(), Arc::clone(&keys), mirror));
         let sink: Arc<dyn NodeSink> = Arc::<Seats>::clone(&seats);
         let told = (ground.events.clone(), clock.clone());
         let catalogue = Catalogue::new(Arc::clone(store), sink, told, (Arc::clone(&ledger), crossed));

@@ -9,7 +9,9 @@ use crate::{
     auth::{Authenticator, admins::Admins, registration::Registrar},
     config::Settings,
     grpc::server::{GrpcServer, Served},
-    http, telemetry,
+    http,
+    redis::Redis,
+    telemetry,
 };
 
 use super::{Ground, Ports, listeners::Listeners, live::Live};
@@ -27,7 +29,7 @@ impl Servers {
         settings: &Settings,
         ground: &Ground,
         live: &Live,
-        admins: Admins,
+        (admins, redis): (Admins, Option<Redis>),
     ) -> anyhow::Result<Self> {
         let (store, clock) = (&ground.store, &ground.clock);
         let ready = Arc::new(AtomicBool::new(false));
@@ -54,6 +56,7 @@ impl Servers {
         let ops = Arc::new(http::ops::Ops {
             ready: Arc::clone(&ready),
             store: Arc::clone(store),
+            redis,
             journal: ground.journal.clone(),
             metrics: telemetry::start_metrics(),
         });

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use crate::{
     catalog::{NodeSink, ledger::Ledger},
     flush::TakeOver,
+    mirror::Mirror,
     model::{
         NodeId, SubscriptionId,
         entry::{Entry, Payload},
@@ -31,15 +32,17 @@ use super::snapshot::Snapshots;
 pub struct Seats {
     nodes: Nodes,
     keys: Arc<Keys>,
+    mirror: Option<Mirror>,
     snapshots: OnceLock<Arc<Mutex<Snapshots>>>,
 }
 
 impl Seats {
-    /// For these nodes and keys.
-    pub const fn new(nodes: Nodes, keys: Arc<Keys>) -> Self {
+    /// For these nodes and keys, and the mirror that holds things of them.
+    pub const fn new(nodes: Nodes, keys: Arc<Keys>, mirror: Option<Mirror>) -> Self {
         Self {
             nodes,
             keys,
+            mirror,
             snapshots: OnceLock::new(),
         }
     }
@@ -63,7 +66,10 @@ impl NodeSink for Seats {
     }
 
     fn complete(&self, nodes: &HashSet<NodeId>, keys: Vec<NodeKey>) {
-        self.nodes.retain(nodes);
+        let gone = self.nodes.retain(nodes);
+        if let Some(mirror) = &self.mirror {
+            gone.iter().for_each(|node| mirror.forget(*node));
+        }
         self.keys.replace(&keys);
     }
 
@@ -102,14 +108,10 @@ impl TakeOver for Counting {
 
 /// Leads what nodes say of their users and machines to those who follow it. Who is too busy misses a report, and has the node's next one.
 pub struct Hearers {
-    presence: Addr<PresenceActor>,
-}
-
-impl Hearers {
-    /// For these.
-    pub const fn new(presence: Addr<PresenceActor>) -> Self {
-        Self { presence }
-    }
+    /// Knows who is online anywhere, and shows it to the mirror.
+    pub presence: Addr<PresenceActor>,
+    /// What keeps Redis as memory is.
+    pub mirror: Option<Mirror>,
 }
 
 impl Audience for Hearers {
@@ -119,5 +121,9 @@ impl Audience for Hearers {
         }
     }
 
-    fn stats(&self, _: NodeId, _: &Arc<StatsSnapshot>) {}
+    fn stats(&self, node: NodeId, snapshot: &Arc<StatsSnapshot>) {
+        if let Some(mirror) = &self.mirror {
+            mirror.stats(node, snapshot);
+        }
+    }
 }

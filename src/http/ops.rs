@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, web::Data};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
-use crate::{journal::Journal, store::Store};
+use crate::{journal::Journal, redis::Redis, store::Store};
 
 /// How long a look at the store may take for `/readyz`.
 const PING_WAIT: Duration = Duration::from_secs(1);
@@ -23,6 +23,8 @@ pub struct Ops {
     pub ready: Arc<AtomicBool>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// Redis, where there is a mirror.
+    pub redis: Option<Redis>,
     /// The journal.
     pub journal: Journal,
     /// The metrics.
@@ -42,12 +44,14 @@ pub async fn readyz(ops: Data<Ops>) -> HttpResponse {
         .is_ok_and(|pong| pong.is_ok());
     let journal = ops.journal.health().writable;
     let word = |good: bool| if good { "ok" } else { "away" };
+    let redis = ops.redis.as_ref().map_or("off", |redis| word(redis.is_there()));
     let mut response = if ready {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    response.json(json!({"ready": ready, "store": word(store), "redis": "off", "journal": if journal { "ok" } else { "refusing" }}))
+    let journal = if journal { "ok" } else { "refusing" };
+    response.json(json!({"ready": ready, "store": word(store), "redis": redis, "journal": journal}))
 }
 
 /// `GET /metrics`

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::{NodeId, Time};
 
 /// A snapshot, as the node last sent it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StatsSnapshot {
     /// When Core took it.
     pub received_at: Time,
@@ -47,7 +48,7 @@ impl StatsSample {
 }
 
 /// The machine. Sizes in bytes, rates in bytes a second.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SystemStats {
@@ -65,11 +66,66 @@ pub struct SystemStats {
 }
 
 /// Xray.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct XrayStats {
     /// Whether it runs.
     pub running: bool,
     /// For how long.
     pub uptime_seconds: Option<i64>,
+}
+
+impl StatsSnapshot {
+    /// As it is kept in Redis, under the names that admins see.
+    pub fn to_json(&self, node: NodeId) -> Value {
+        json!({
+            "nodeId": node,
+            "receivedAt": self.received_at,
+            "system": self.system,
+            "xray": self.xray,
+            "mtproto": self.mtproto,
+        })
+    }
+}
+
+/// Reads what was kept of a node; none if it can't be read.
+pub fn parse_stats(json: &str) -> Option<StatsSnapshot> {
+    serde_json::from_str(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_comes_back_as_it_was_kept() {
+        let whole = StatsSnapshot {
+            received_at: Time::from_millis(1_764_000_000_123),
+            system: SystemStats {
+                uptime_seconds: 7,
+                cpu_percent: 12.5,
+                cpu_cores: 2,
+                ram_used: i64::MAX,
+                ..SystemStats::default()
+            },
+            xray: Some(XrayStats {
+                running: true,
+                uptime_seconds: None,
+            }),
+            mtproto: Map::from_iter([("tag".to_owned(), json!({"up": 1}))]).into(),
+        };
+        let bare = StatsSnapshot {
+            xray: None,
+            mtproto: None,
+            ..whole.clone()
+        };
+        for snapshot in [whole, bare] {
+            let json = snapshot.to_json(NodeId(3));
+            assert_eq!((&json["nodeId"], &json["system"]["cpuCores"]), (&json!(3), &json!(2)));
+            assert_eq!(parse_stats(&json.to_string()), Some(snapshot));
+        }
+        for bad in ["", "{}", "[]", "null", r#"{"receivedAt":"now","system":{}}"#] {
+            assert_eq!(parse_stats(bad), None, "{bad}");
+        }
+    }
 }

@@ -56,16 +56,19 @@ impl Nodes {
         self.shared.slots.is_empty()
     }
 
-    /// Forgets all nodes but these.
-    pub fn retain(&self, keep: &HashSet<NodeId>) {
+    /// Forgets all nodes but these; gives those that were forgotten.
+    pub fn retain(&self, keep: &HashSet<NodeId>) -> Vec<NodeId> {
+        let mut gone = Vec::new();
         self.shared.slots.retain(|id, slot| {
             let stays = keep.contains(id);
             if !stays {
                 self.shared.edition.fetch_add(1, Relaxed);
                 slot.actor.take().inspect(|home| deliver(&home.addr, Leave));
+                gone.push(*id);
             }
             stays
         });
+        gone
     }
 
     /// What was made durable but had not reached the store when Core stopped: the node's state is what it says.

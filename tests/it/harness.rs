@@ -7,6 +7,7 @@ pub mod patience;
 pub mod ports;
 pub mod postgres;
 pub mod proxy;
+pub mod redis;
 pub mod rpc;
 
 pub use self::{
