@@ -1,5 +1,6 @@
 //! What admins do, whatever door they came through.
 
+pub mod addresses;
 pub mod codes;
 pub mod nodes;
 pub mod records;

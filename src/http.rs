@@ -81,12 +81,13 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{catalog, codes, nodes, online, records, rows, tokens};
+    use admin::{addresses, catalog, codes, nodes, online, records, rows, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
     routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
     routes
         .service(only("/users/{id}/usage").route(get().to(catalog::usage)))
+        .service(only("/users/{id}/ips").route(get().to(addresses::list)))
         .service(only("/subscriptions/{id}/reset").route(post().to(catalog::reset)))
         .service(
             only("/protocols/{id}/links")

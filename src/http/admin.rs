@@ -1,5 +1,6 @@
 //! The admin routes.
 
+pub mod addresses;
 pub mod catalog;
 pub mod codes;
 pub mod mask;
@@ -81,15 +82,20 @@ struct PageQuery {
 
 fn page(request: &HttpRequest) -> Result<Page, ApiError> {
     let PageQuery { limit, cursor } = query(request)?;
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit must be between 1 and {PAGE_MAX}")));
-    }
+    let limit = page_limit(limit)?;
     let before = cursor.filter(|it| !it.is_empty()).map(|it| it.parse()).transpose();
     Ok(Page {
         before: before.map_err(|_| ApiError::bad_request("cursor is not one that a list gave"))?,
         limit,
     })
+}
+
+fn page_limit(limit: Option<u32>) -> Result<u32, ApiError> {
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(ApiError::bad_request(format!("limit must be between 1 and {PAGE_MAX}")));
+    }
+    Ok(limit)
 }
 
 /// A page as it is sent. A full one says where the next begins.

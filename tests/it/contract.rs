@@ -1,5 +1,6 @@
 //! What agents and admins were promised, asked for over real sockets: every route and every RPC, with right and with wrong questions.
 
+mod addresses;
 mod admin_codes;
 mod admin_nodes;
 mod admin_reads;

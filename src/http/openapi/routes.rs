@@ -188,6 +188,13 @@ const LINES: &[Line] = &[
         &[],
     ),
     (
+        "get /admin/users/{id}/ips",
+        "Where a user was seen, in the order of the addresses",
+        "",
+        "200 [UserIp]",
+        PAGE,
+    ),
+    (
         "get /admin/users/{id}/usage",
         "Bytes of a user",
         "",

@@ -110,6 +110,7 @@ const PLAIN: &[(&str, &str)] = &[
         "UsagePoint",
         "at!:time nodeId!:integer subscriptionId!:integer? nodeProtocolId!:integer bytesUp!:integer bytesDown!:integer",
     ),
+    ("UserIp", "ip!:string firstSeenAt!:time lastSeenAt!:time info!:object?"),
     ("UserUsage", "step!:string from!:time to!:time points!:[UsagePoint]"),
 ];
 

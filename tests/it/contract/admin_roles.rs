@@ -20,6 +20,7 @@ const READS: &[&str] = &[
     "/admin/nodes/1/errors",
     "/admin/nodes/1/keys",
     "/admin/nodes/1/keys/1",
+    "/admin/users/1/ips",
     "/admin/online",
     "/admin/tokens",
     "/admin/tokens/1",
