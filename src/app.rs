@@ -1,5 +1,6 @@
 //! The composition root: makes the parts, starts them from the bottom up, and stops them from the top down.
 
+mod addresses;
 pub mod background;
 pub mod commands;
 pub mod doctor;
@@ -106,6 +107,7 @@ impl Core {
     /// Starts Core. When this returns it is loaded and listens.
     pub async fn start(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
         let renderer = parts.renderer;
+        let provider = addresses::provider(settings)?;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
         let mirroring = Mirroring::start(settings, &ground.clock, &ground.events).await?;
@@ -121,6 +123,7 @@ impl Core {
         let snapshots = Arc::new(tokio::sync::Mutex::new(snapshots));
         live.seats.keep_in(Arc::clone(&snapshots));
         let flush = live.start_flush(&ground, instance.clone());
+        let ip_info = provider.map(|provider| addresses::job(provider, &ground, &instance));
         if !loaded {
             let store = Arc::clone(&ground.store);
             tokio::spawn(restore::catch_up(store, live.catalog.clone(), flush.clone()));
@@ -141,6 +144,7 @@ impl Core {
             clock: ground.clock.clone(),
             offline_after: settings.node_offline_after,
             retention: retention(settings),
+            ip_info,
         });
         servers.ready.store(true, SeqCst);
         let ports = servers.ports;

@@ -123,6 +123,19 @@ impl Settings {
     pub fn node_ip(&self) -> IpAddr {
         self.bind_ip.unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
+
+    /// Whether Core can start with them, each of which can be used alone.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub const fn check(&self) -> Result<(), ConfigError> {
+        if matches!(self.ip_info_provider, IpInfoProvider::Ipinfo) && self.ipinfo_token.is_none() {
+            return Err(ConfigError::Together(
+                "IP_INFO_PROVIDER is ipinfo, which needs a token: set IPINFO_TOKEN",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Settings of the contract that this build can't follow yet: to start without them would serve something else than was asked for.
@@ -148,6 +161,9 @@ pub enum ConfigError {
     /// A setting has to be a plain value.
     #[error("the setting {0} in the file must be a text, a number or true/false")]
     NotPlain(String),
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Together(&'static str),
     /// This build can't do that yet.
     #[error("{0} is set, but this version can't use it yet: unset it to start without TLS")]
     NotYet(&'static str),
@@ -383,6 +399,15 @@ mod tests {
         ] {
             assert!(read(&[flag, bad]).unwrap_err().contains(flag), "{flag} {bad}");
         }
+    }
+
+    #[test]
+    fn ipinfo_needs_a_token() {
+        assert!(read(&["--ip-info-provider", "ip-api"]).unwrap().check().is_ok());
+        let without = read(&["--ip-info-provider", "ipinfo"]).unwrap().check().unwrap_err();
+        assert!(without.to_string().contains("IPINFO_TOKEN"), "{without}");
+        let with = read(&["--ip-info-provider", "ipinfo", "--ipinfo-token", "t"]).unwrap();
+        assert!(with.check().is_ok());
     }
 
     #[test]

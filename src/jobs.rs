@@ -1,5 +1,6 @@
 //! What is done from time to time.
 
+pub mod ip_info;
 pub mod states;
 pub mod upkeep;
 pub mod watchdog;

@@ -19,6 +19,7 @@ pub mod model;
 pub mod node;
 pub mod presence;
 pub mod proto;
+pub mod providers;
 pub mod redis;
 pub mod store;
 pub mod telemetry;

@@ -36,6 +36,9 @@ fn main() -> ExitCode {
             None => error.exit(),
         },
     };
+    if let (None | Some(Command::Serve | Command::Demo { .. }), Err(error)) = (&cli.command, cli.settings.check()) {
+        return complain(&error.to_string(), 2);
+    }
     match run(cli) {
         Ok(code) => code,
         Err(error) => complain(&format!("{error:#}"), 1),

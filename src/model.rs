@@ -1,5 +1,6 @@
 //! What Core talks about: plain values, no async, no wire formats, no SQL.
 
+pub mod address;
 pub mod catalog;
 pub mod catalog_change;
 pub mod entry;

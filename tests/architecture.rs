@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
     &["config", "data_dir", "proto", "telemetry"],
-    &["events", "journal", "redis", "store"],
+    &["events", "journal", "providers", "redis", "store"],
     &["catalog", "flush", "mirror", "node", "presence"],
     &["admin", "auth", "jobs"],
     &["cli", "grpc", "http"],

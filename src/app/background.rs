@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    jobs::{self, states::StateSaver, upkeep::Housekeeper, watchdog::Watchdog},
+    jobs::{self, ip_info::IpInfoJob, states::StateSaver, upkeep::Housekeeper, watchdog::Watchdog},
     node::{keys::Keys, registry::Nodes},
     store::{Retention, Store},
 };
@@ -32,6 +32,7 @@ pub struct Materials {
     pub clock: Clock,
     pub offline_after: Duration,
     pub retention: Retention,
+    pub ip_info: Option<IpInfoJob>,
 }
 
 impl Background {
@@ -45,6 +46,7 @@ impl Background {
             clock,
             offline_after,
             retention,
+            ip_info,
         } = materials;
         let (stop, stopped) = watch::channel(false);
         let mut watchdog = Watchdog::new(nodes.clone(), clock.clone(), offline_after);
@@ -66,17 +68,19 @@ impl Background {
                 }
             }
         });
+        let look_up = ip_info.map(|job| job.run(stopped.clone()));
         let save_snapshot = jobs::repeat(snapshot::EVERY, stopped, move || {
             let snapshots = Arc::clone(&snapshots);
             async move { snapshots.lock().await.save().await }
         });
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(watch),
             tokio::spawn(housekeeper),
             tokio::spawn(save_states),
             tokio::spawn(save_keys),
             tokio::spawn(save_snapshot),
         ];
+        tasks.extend(look_up.map(tokio::spawn));
         Self { stop, tasks }
     }
 

@@ -17,6 +17,7 @@ use crate::{
 };
 
 use super::{
+    addresses,
     journals::{self, Inspection},
     snapshot, stores,
 };
@@ -59,6 +60,7 @@ pub async fn examine(settings: &Settings) -> Diagnosis {
     let clock = Clock::system();
     let running = machine::running(settings);
     let mut findings = self::settings(settings);
+    findings.push(addresses::finding(settings));
     findings.push(running.finding(settings));
     findings.push(machine::clock(settings, clock.now()));
     findings.extend(machine::disk(settings));

@@ -4,6 +4,7 @@ mod admin;
 mod contract;
 mod faults;
 mod harness;
+mod ip_info;
 mod journal;
 mod node_js;
 mod postgres;

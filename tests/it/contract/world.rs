@@ -38,7 +38,11 @@ impl World {
 
     /// Core on the sample catalogue, with these settings besides.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let dir = sample_dir();
+        Self::on(sample_dir(), settings).await
+    }
+
+    /// Core on this folder, with these settings besides.
+    pub async fn on(dir: TempDir, settings: &[(&str, &str)]) -> Self {
         let core = Core::start_with(dir.path(), settings).await;
         Self {
             core,
