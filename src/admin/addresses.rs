@@ -2,20 +2,25 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{AdminError, Desk};
-use crate::model::{
-    UserId,
-    catalog_change::RowRef,
-    presence::{Sighting, UserIp},
+use crate::{
+    model::{
+        UserId,
+        catalog_change::RowRef,
+        presence::{Sighting, UserIp},
+    },
+    node::NodeError,
+    presence::actor::AddressesOf,
 };
+
+use super::{AdminError, Desk, VISIBLE_WAIT};
 
 impl Desk {
     /// The addresses of a user behind `after`, in their order.
     pub async fn user_ips(&self, user: UserId, after: Option<IpAddr>, limit: u32) -> Result<Vec<UserIp>, AdminError> {
         self.row(RowRef::User(user)).await?;
         let page = self.store.user_ips(user, after, limit).await?;
-        // What is not on its way to the store is not known here yet.
-        let memory: Vec<Sighting> = Vec::new();
+        let memory = self.presence.send(AddressesOf(user)).timeout(VISIBLE_WAIT).await;
+        let memory = memory.map_err(|_| NodeError::Busy)?;
         Ok(merge(page, &memory, after, limit))
     }
 }

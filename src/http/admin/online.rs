@@ -10,7 +10,7 @@ use crate::{
     presence::{Place, Wanted},
 };
 
-use super::{Answer, Door, PAGE, PAGE_MAX, query};
+use super::{Answer, Door, page_limit, query};
 
 #[derive(Deserialize)]
 struct OnlineQuery {
@@ -31,10 +31,7 @@ pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {
         limit,
         cursor,
     } = query(&request)?;
-    let limit = limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!("limit must be between 1 and {PAGE_MAX}")));
-    }
+    let limit = page_limit(limit)?;
     let after = cursor.filter(|it| !it.is_empty()).map(|it| place(&it)).transpose()?;
     let limit = limit as usize;
     let wanted = Wanted {
