@@ -17,11 +17,11 @@ use fred::{
     clients::{Client, Pipeline, WithOptions},
     error::{Error, ErrorKind},
     interfaces::{ClientLike as _, KeysInterface as _, StreamsInterface as _},
-    types::{Expiration, InfoKind, Value, streams::XCap},
+    types::{Expiration, FromValue, InfoKind, Value, streams::XCap},
 };
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use secrecy::SecretString;
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, watch};
 
 use crate::{clock::Clock, model::event::Event};
 
@@ -47,6 +47,9 @@ struct Shared {
     address: Address,
     line: Mutex<Line>,
     health: Health,
+    /// Whose turn it is, in a cluster. The client sends what it has for one member when the next command is for that member too, or when no
+    /// command waits: of two callers at once, the end of what the first one said could stay behind.
+    turn: Option<AsyncMutex<()>>,
     /// Counts connections that were made: what was in Redis may be gone then.
     arrivals: watch::Sender<u64>,
 }
@@ -95,6 +98,7 @@ impl Redis {
         let shared = Arc::new_cyclic(|shared| Shared {
             health: Health::new(clock, address.shown.clone()),
             line: Mutex::new(Line::new(&address, 0, shared.clone())),
+            turn: address.config.server.is_clustered().then(AsyncMutex::default),
             arrivals: watch::Sender::new(0),
             address,
         });
@@ -115,12 +119,14 @@ impl Redis {
     /// Asks for a sign of life.
     pub async fn ping(&self) -> Result<(), RedisError> {
         let (client, line) = self.0.line();
+        let _turn = self.0.turn().await;
         self.0.judge(line, client.ping::<Value>(None).await).map(drop)
     }
 
     /// Which version it says it is, such as `7.0.15`.
     pub async fn version(&self) -> Result<String, RedisError> {
         let (client, line) = self.0.line();
+        let _turn = self.0.turn().await;
         let info: String = self.0.judge(line, client.info(Some(InfoKind::Server)).await)?;
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
         Ok(version.unwrap_or("unknown").trim().to_owned())
@@ -129,6 +135,7 @@ impl Redis {
     /// What is under this name.
     pub async fn get(&self, key: &str) -> Result<Option<String>, RedisError> {
         let (client, line) = self.0.line();
+        let _turn = self.0.turn().await;
         self.0.judge(line, client.get(key).await)
     }
 
@@ -137,8 +144,9 @@ impl Redis {
         let (client, line) = self.0.line();
         let written = pieces(keys)
             .then(|piece| fill(client.clone(), piece, false))
-            .map_ok(|pipeline| async move { pipeline.all::<Value>().await.map(drop) })
-            .try_buffered(IN_FLIGHT)
+            .map_ok(|pipeline| self.0.send(pipeline, &client))
+            .try_buffered(self.0.in_flight())
+            .map_ok(|_: Value| ())
             .try_collect::<()>()
             .await;
         self.0.judge(line, written)
@@ -149,8 +157,8 @@ impl Redis {
         let (client, line) = self.0.line();
         let before = pieces(keys)
             .then(|piece| fill(client.clone(), piece, true))
-            .map_ok(|pipeline| async move { pipeline.all::<Vec<Option<String>>>().await })
-            .try_buffered(IN_FLIGHT)
+            .map_ok(|pipeline| self.0.send::<Vec<Option<String>>>(pipeline, &client))
+            .try_buffered(self.0.in_flight())
             .try_concat()
             .await;
         self.0.judge(line, before)
@@ -174,7 +182,7 @@ impl Redis {
                         .xadd::<(), _, _, _, _>(names::EVENTS, false, most, "*", fields)
                         .await?;
                 }
-                pipeline.all::<Value>().await?;
+                self.0.send::<Value>(pipeline, &client).await?;
             }
             Ok(())
         };
@@ -187,6 +195,32 @@ impl Shared {
     fn line(&self) -> (WithOptions<Client>, u64) {
         let line = self.lock();
         (line.client.clone(), line.number)
+    }
+
+    /// Sends a pipeline; gives its answers.
+    async fn send<T: FromValue>(
+        &self,
+        pipeline: Pipeline<WithOptions<Client>>,
+        client: &WithOptions<Client>,
+    ) -> Result<T, Error> {
+        if let Some(_turn) = self.turn().await {
+            return pipeline.all().await;
+        }
+        // While a command waits behind it, a pipeline is sent in large pieces; else each of its commands would be a write of its own.
+        let (answers, _) = future::join(pipeline.all(), client.ping::<Value>(None)).await;
+        answers
+    }
+
+    /// The turn of whoever has this, in a cluster.
+    async fn turn(&self) -> Option<AsyncMutexGuard<'_, ()>> {
+        match &self.turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        }
+    }
+
+    const fn in_flight(&self) -> usize {
+        if self.turn.is_some() { 1 } else { IN_FLIGHT }
     }
 
     /// What an outcome says of Redis and of the line.

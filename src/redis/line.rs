@@ -11,7 +11,7 @@ use fred::{
 use tokio::{sync::broadcast::error::RecvError, task::AbortHandle};
 
 use super::{
-    Shared,
+    PIPELINE, Shared,
     address::{self, Address},
 };
 
@@ -31,6 +31,8 @@ impl Line {
     pub(super) fn new(address: &Address, number: u64, shared: Weak<Shared>) -> Self {
         let performance = PerformanceConfig {
             default_command_timeout: ANSWER,
+            // A pipeline goes out in pieces of the connection's buffer, not of so many commands.
+            max_feed_count: 2 * PIPELINE as u64,
             ..PerformanceConfig::default()
         };
         let client = Client::new(

@@ -1,5 +1,6 @@
 //! What the tests of the whole of Core share: Core as a process or inside this one, and callers that speak to it over real sockets.
 
+pub mod authority;
 pub mod core;
 pub mod http;
 pub mod inside;

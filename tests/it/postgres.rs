@@ -6,7 +6,7 @@ mod away;
 mod books;
 mod commands;
 mod commits;
-mod figures;
+pub mod figures;
 mod kills;
 mod moving;
 mod odd;

@@ -7,11 +7,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{eventually, ports::quiet_port};
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, NODE_TIMEOUT};
 
 /// A server, and the folder that it runs in.
 pub struct Server {
@@ -30,7 +31,11 @@ impl Server {
 
     /// Starts one with these settings besides.
     pub async fn start_with(settings: &[&str]) -> Self {
-        let mut server = Self::new(quiet_port(), settings.iter().map(ToString::to_string).collect());
+        Self::start_on(quiet_port(), settings).await
+    }
+
+    async fn start_on(port: u16, settings: &[&str]) -> Self {
+        let mut server = Self::new(port, settings.iter().map(ToString::to_string).collect());
         server.restart().await;
         server
     }
@@ -90,6 +95,12 @@ impl Server {
         process.wait().expect("it is our child");
     }
 
+    /// Has it stand still, or go on: it takes connections, and says nothing.
+    pub fn stand_still(&self, still: bool) {
+        let process = Pid::from_child(self.process.as_ref().expect("it runs"));
+        kill_process(process, if still { Signal::STOP } else { Signal::CONT }).expect("it is ours");
+    }
+
     /// Starts it again after a kill, empty, on the same port; gives it back when it answers.
     pub async fn restart(&mut self) {
         assert!(self.process.is_none(), "it runs");
@@ -98,7 +109,10 @@ impl Server {
         eventually("a Redis that answers", || {
             let ended = process.try_wait().expect("it is our child");
             assert!(ended.is_none(), "Redis ended at its start");
-            async move { ask(port, &["PING"]).await.ok().filter(|said| said == "PONG") }
+            async move {
+                let said = ask(port, &["PING"]).await.unwrap_or_default();
+                (said == "PONG" || said.starts_with("NOAUTH")).then_some(())
+            }
         })
         .await;
     }

@@ -1,10 +1,12 @@
 //! A cluster of three masters, each with a replica.
 
+use std::{net::TcpListener, time::Duration};
+
 use super::{Server, ask};
-use crate::harness::eventually;
+use crate::harness::{eventually, ports::quiet_port};
 
 /// After so many milliseconds without an answer a member counts as gone.
-pub const NODE_TIMEOUT_MS: u64 = 2_000;
+pub const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct Cluster {
@@ -14,7 +16,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts one; gives it when all slots are served and every master has its replica.
     pub async fn start() -> Self {
-        let timeout = NODE_TIMEOUT_MS.to_string();
+        let timeout = NODE_TIMEOUT.as_millis().to_string();
         let mut members = Vec::new();
         for _ in 0..6 {
             let settings = [
@@ -28,7 +30,7 @@ impl Cluster {
                 "--repl-diskless-sync-delay",
                 "0",
             ];
-            members.push(Server::start_with(&settings).await);
+            members.push(Server::start_on(port(), &settings).await);
         }
         let first = members[0].port();
         let addresses = members.iter().map(|member| format!("127.0.0.1:{}", member.port()));
@@ -42,9 +44,31 @@ impl Cluster {
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
         let cluster = Self { members };
+        cluster.whole().await;
+        assert!(ask(first, &["ROLE"]).await.expect("it runs").starts_with("master"));
+        cluster
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("redis-cluster://127.0.0.1:{}", self.port())
+    }
+
+    /// The port of its first member.
+    pub fn port(&self) -> u16 {
+        self.members[0].port()
+    }
+
+    /// The members. The first is a master.
+    pub fn members(&mut self) -> &mut [Server] {
+        &mut self.members
+    }
+
+    /// Waits until all slots are served and every master has its replica.
+    pub async fn whole(&self) {
         eventually("a whole cluster", || async {
             let mut replicas = 0;
-            for member in &cluster.members {
+            for member in &self.members {
                 let info = ask(member.port(), &["CLUSTER", "INFO"]).await.ok()?;
                 let whole = ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:6"];
                 if !whole.iter().all(|it| info.contains(it)) {
@@ -56,32 +80,12 @@ impl Cluster {
             (replicas == 3).then_some(())
         })
         .await;
-        // The first address is that of a master.
-        assert!(ask(first, &["ROLE"]).await.expect("it runs").starts_with("master"));
-        cluster
     }
+}
 
-    /// Its URL: that of a member that is never killed.
-    pub fn url(&self) -> String {
-        format!("redis-cluster://127.0.0.1:{}", self.port())
-    }
-
-    /// The port of a member that is never killed.
-    pub fn port(&self) -> u16 {
-        self.members[0].port()
-    }
-
-    /// Kills a master that is not the first member.
-    pub fn kill_a_master(&mut self) {
-        self.members[1].kill();
-    }
-
-    /// Kills the whole cluster but for its first member's folder and port, and lets go what it held: all members come back empty.
-    pub async fn forget_everything(&self) {
-        for member in &self.members {
-            // A replica refuses, and follows its master.
-            let told = ask(member.port(), &["FLUSHALL"]).await;
-            assert!(told.is_ok(), "{told:?}");
-        }
-    }
+/// A free port whose member may use the one 10,000 above it, to talk to the others, and finds that one free too.
+fn port() -> u16 {
+    let bus = |port: &u16| *port < 22_000 && TcpListener::bind(("127.0.0.1", *port + 10_000)).is_ok();
+    let mut ports = std::iter::repeat_with(quiet_port).take(1_000);
+    ports.find(bus).expect("some ports are free")
 }

@@ -1,38 +1,11 @@
 //! The way to the database is as secret as the address says.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use vpn_core::store::{
     Store as _, StoreError,
     postgres::{Address, PostgresStore},
 };
 
-use crate::harness::postgres::Server;
-
-/// A certificate authority of its own.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            pem,
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    /// A certificate for this host, and its key.
-    fn sign(&self, host: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
+use crate::harness::{authority::Authority, postgres::Server};
 
 /// What becomes of a connection with this query in its URL.
 async fn ping(server: &Server, query: &str) -> Result<(), StoreError> {
