@@ -28,18 +28,22 @@ pub fn start_log(pretty: Option<bool>) {
     }
 }
 
-/// Starts the metrics; gives what `/metrics` shows. A second start in one process gives a recorder that nothing writes to.
+/// Starts the metrics, once a process; gives what `/metrics` shows.
 ///
 /// # Panics
 /// If the bounds of the histograms are refused: they are constants.
 pub fn start_metrics() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new()
-        .set_buckets(SECONDS)
-        .expect("the bounds are not empty")
-        .build_recorder();
-    let handle = recorder.handle();
-    if metrics::set_global_recorder(recorder).is_err() {
-        tracing::debug!("the metrics were started before");
-    }
-    handle
+    static STARTED: OnceLock<PrometheusHandle> = OnceLock::new();
+    let start = || {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .expect("the bounds are not empty")
+            .build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another recorder has the metrics: /metrics shows none");
+        }
+        handle
+    };
+    STARTED.get_or_init(start).clone()
 }
