@@ -12,7 +12,7 @@ use self::{budget::Budget, run::Run};
 use crate::{
     clock::Clock,
     model::{Time, presence::LookUp},
-    providers::{Answer, Provider, ProviderError},
+    providers::{Answer, Info, Provider, ProviderError},
     store::{Store, StoreError},
 };
 
@@ -34,6 +34,9 @@ const LEASE_EVERY: Duration = Duration::from_secs(20);
 /// The first rest after a failure; each in a row is twice as long.
 const REST: Duration = Duration::from_secs(15);
 const REST_MOST: Duration = Duration::from_mins(30);
+
+/// So many useless answers in a row, in some 30 minutes, and a batch is left to the next run.
+const GARBAGE_MOST: u32 = 6;
 
 /// See the module.
 pub struct IpInfoJob {
@@ -137,14 +140,15 @@ impl IpInfoJob {
         self.look_up().await
     }
 
+    /// Also while one is going on: it does not know those who came since behind its back.
     fn is_fresh_due(&self, now: Time) -> bool {
+        let began = self.fresh.as_ref().map(|run| run.began).or(self.fresh_began);
         // A clock that was set back makes none late.
-        self.fresh_began
-            .is_none_or(|began| now.since(began) >= FRESH_EVERY || now < began)
+        began.is_none_or(|began| now.since(began) >= FRESH_EVERY || now < began)
     }
 
     fn is_daily_due(&self, now: Time) -> bool {
-        self.day_done != Some(now.day())
+        self.daily.is_none() && self.day_done != Some(now.day())
     }
 
     async fn holds_lease(&mut self, now: Time) -> Result<bool, StoreError> {
@@ -173,14 +177,14 @@ impl IpInfoJob {
     /// Begins the runs that are due. A run of the day takes what nobody asked for since the day began (UTC): one that was cut, by a restart too, goes
     /// on where it was.
     async fn begin(&mut self, now: Time) -> Result<(), StoreError> {
-        if self.fresh.is_none() && self.is_fresh_due(now) {
+        if self.is_fresh_due(now) {
             let window = now.minus(FRESH_EVERY);
             let first_seen_after = self.fresh_began.map_or(window, |began| began.min(window));
             let what = LookUp::Fresh { first_seen_after };
             self.fresh = Some(Run::begin(self.store.as_ref(), "fresh", what, now).await?);
             self.size = self.provider.batch_size();
         }
-        if self.daily.is_none() && self.is_daily_due(now) {
+        if self.is_daily_due(now) {
             let what = LookUp::All {
                 fetched_before: now.day(),
             };
@@ -211,6 +215,12 @@ impl IpInfoJob {
             self.budget.called(self.clock.now());
             match answer {
                 Ok(answer) => return self.take_in(answer, is_fresh, now).await,
+                Err(ProviderError::TooLarge) if batch.len() == 1 => {
+                    // Less is not possible: it knows nothing of this one.
+                    let nothing = Info::nothing(self.provider.name(), now, Value::Null).into_json();
+                    let infos = batch.into_iter().map(|ip| (ip, nothing.clone())).collect();
+                    return self.take_in(Answer { infos, left: None }, is_fresh, now).await;
+                }
                 Err(error) => {
                     self.fail(&error, batch, is_fresh);
                     return Ok(());
@@ -248,21 +258,20 @@ impl IpInfoJob {
         match error {
             ProviderError::Limited { wait } => self.budget.told_to_rest(now, *wait),
             // It is well, only the batch was not.
-            ProviderError::TooLarge if count > 1 => {}
+            ProviderError::TooLarge => self.size = (count / 2).max(1),
             _ => {
                 let rest = REST.saturating_mul(1 << self.failures.min(10)).min(REST_MOST);
                 self.budget.rest(now, rest);
                 self.failures = self.failures.saturating_add(1);
             }
         }
-        if matches!(error, ProviderError::TooLarge | ProviderError::Garbage(_)) {
-            self.size = (count / 2).max(1);
-        }
         if self.told.replace(error.kind()) != Some(error.kind()) {
             let provider = self.provider.name();
             tracing::warn!(provider, addresses = count, %error, "addresses could not be looked up: they are asked for again");
         }
-        if let Some(run) = self.run_of(is_fresh) {
+        // A batch that it can't talk of does not hold up the others for ever.
+        let gives_up = matches!(error, ProviderError::Garbage(_)) && self.failures > GARBAGE_MOST;
+        if let Some(run) = self.run_of(is_fresh).filter(|_| !gives_up) {
             run.put_back(batch);
         }
     }

@@ -118,6 +118,18 @@ async fn a_batch_that_is_too_large_is_halved_until_it_fits() {
     assert_eq!(scene.unknown().await, 0);
 }
 
+#[tokio::test]
+async fn a_single_address_that_is_too_large_is_let_go() {
+    let scene = Scene::new().await;
+    let provider = StandIn::new(|_, _| Reply::status(422, &[])).await;
+    scene.see(1, &public(0, 3)).await;
+    let mut job = scene.ip_api(&provider);
+    scene.pass(&mut job, 2_000).await;
+    let sizes: Vec<_> = provider.asked().iter().map(|it| it.ips.len()).collect();
+    assert_eq!(sizes, [3, 1, 1, 1]);
+    assert_eq!(scene.unknown().await, 0);
+}
+
 /// One that fails is asked less and less often, and all is found out when it is well again.
 #[tokio::test]
 async fn a_provider_that_fails_is_left_alone_for_longer_and_longer() {

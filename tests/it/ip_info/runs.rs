@@ -59,6 +59,23 @@ async fn new_addresses_are_looked_up_within_10_minutes_and_old_ones_the_next_day
     assert_eq!(provider.ips().len(), 7, "all three of them");
 }
 
+/// More than 10 minutes of work wait: who comes meanwhile does not wait for all of it, wherever his address stands in the order.
+#[tokio::test]
+async fn new_addresses_do_not_wait_for_an_old_backlog() {
+    let scene = Scene::new().await;
+    let provider = well().await;
+    scene.see(1, &public(1_000, 18_000)).await;
+    let mut job = scene.ip_api(&provider);
+    scene.pass(&mut job, 100).await;
+    scene.see(2, &public(0, 1)).await;
+    scene.pass(&mut job, 570).await;
+    assert!(scene.infos(2).await[0].is_some());
+    assert!(scene.unknown().await > 0, "the backlog is not done yet");
+    scene.pass(&mut job, 200).await;
+    assert_eq!(scene.unknown().await, 0);
+    assert_eq!(provider.ips().len(), 18_001, "each once");
+}
+
 #[tokio::test]
 async fn one_instance_of_all_asks() {
     let scene = Scene::new().await;
