@@ -141,6 +141,7 @@ impl Core {
             store: Arc::clone(&ground.store),
             keys: Arc::clone(&live.keys),
             snapshots,
+            samples: Arc::clone(&live.samples),
             clock: ground.clock.clone(),
             offline_after: settings.node_offline_after,
             retention: retention(settings),

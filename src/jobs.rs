@@ -1,6 +1,7 @@
 //! What is done from time to time.
 
 pub mod ip_info;
+pub mod samples;
 pub mod states;
 pub mod upkeep;
 pub mod watchdog;

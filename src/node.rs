@@ -5,6 +5,7 @@ pub mod fleet;
 pub mod keys;
 pub mod liveness;
 pub mod registry;
+pub mod ring;
 pub mod slot;
 pub mod state;
 pub mod vitals;

@@ -9,7 +9,14 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    jobs::{self, ip_info::IpInfoJob, states::StateSaver, upkeep::Housekeeper, watchdog::Watchdog},
+    jobs::{
+        self,
+        ip_info::IpInfoJob,
+        samples::{Collector, SampleSaver},
+        states::StateSaver,
+        upkeep::Housekeeper,
+        watchdog::Watchdog,
+    },
     node::{keys::Keys, registry::Nodes},
     store::{Retention, Store},
 };
@@ -29,6 +36,7 @@ pub struct Materials {
     pub store: Arc<dyn Store>,
     pub keys: Arc<Keys>,
     pub snapshots: Arc<Mutex<Snapshots>>,
+    pub samples: Arc<Collector>,
     pub clock: Clock,
     pub offline_after: Duration,
     pub retention: Retention,
@@ -43,6 +51,7 @@ impl Background {
             store,
             keys,
             snapshots,
+            samples,
             clock,
             offline_after,
             retention,
@@ -55,6 +64,7 @@ impl Background {
             std::future::ready(())
         });
         let housekeeper = Housekeeper::new(Arc::clone(&store), clock.clone(), retention).run(stopped.clone());
+        let save_samples = SampleSaver::new(samples, Arc::clone(&store), clock.clone()).run(stopped.clone());
         let saver = Arc::new(Mutex::new(StateSaver::new(nodes, Arc::clone(&store), clock)));
         let save_states = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
             let saver = Arc::clone(&saver);
@@ -76,6 +86,7 @@ impl Background {
         let mut tasks = vec![
             tokio::spawn(watch),
             tokio::spawn(housekeeper),
+            tokio::spawn(save_samples),
             tokio::spawn(save_states),
             tokio::spawn(save_keys),
             tokio::spawn(save_snapshot),

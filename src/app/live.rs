@@ -7,6 +7,7 @@ use actix::{Actor as _, Addr, Arbiter, ArbiterHandle};
 use crate::{
     catalog::{NodeSink, actor::CatalogActor, follow::Catalogue, ledger::Ledger, seat::Renderer},
     flush::{Flush, actor::FlushActor},
+    jobs::samples::Collector,
     node::{Surroundings, keys::Keys, registry::Nodes},
     presence::actor::{self as presence, PresenceActor},
 };
@@ -25,6 +26,8 @@ pub(super) struct Live {
     pub(super) ledger: Arc<Ledger>,
     pub(super) catalog: Addr<CatalogActor>,
     pub(super) presence: Addr<PresenceActor>,
+    /// Samples on their way to the store.
+    pub(super) samples: Arc<Collector>,
     pub(super) shards: Vec<ArbiterHandle>,
     pub(super) arbiters: Vec<Arbiter>,
 }
@@ -47,12 +50,14 @@ impl Live {
         };
         let presence = PresenceActor::start_in_arbiter(&arbiter.handle(), move |_| PresenceActor::new(presence));
         arbiters.push(arbiter);
+        let samples = Arc::<Collector>::default();
         let around = Surroundings {
             journal: ground.journal.clone(),
             meter: Arc::new(Counting(Arc::clone(&ledger))),
             audience: Arc::new(Hearers {
                 presence: presence.clone(),
                 mirror: mirror.clone(),
+                samples: Arc::clone(&samples),
             }),
             events: ground.events.clone(),
             clock: clock.clone(),
@@ -74,6 +79,7 @@ impl Live {
             ledger,
             catalog,
             presence,
+            samples,
             shards,
             arbiters,
         }

@@ -13,6 +13,7 @@ use crate::{
     catalog::{NodeSink, ledger::Ledger},
     flush::TakeOver,
     mirror::Mirror,
+    jobs::samples::Collector,
     model::{
         NodeId, SubscriptionId,
         entry::{Entry, Payload},
@@ -112,6 +113,8 @@ pub struct Hearers {
     pub presence: Addr<PresenceActor>,
     /// What keeps Redis as memory is.
     pub mirror: Option<Mirror>,
+    /// What takes a sample a minute to the store.
+    pub samples: Arc<Collector>,
 }
 
 impl Audience for Hearers {
@@ -125,5 +128,6 @@ impl Audience for Hearers {
         if let Some(mirror) = &self.mirror {
             mirror.stats(node, snapshot);
         }
+        self.samples.note(node, snapshot.received_at, &snapshot.system);
     }
 }

@@ -65,6 +65,16 @@ pub struct SystemStats {
     pub net_tx_total: i64,
 }
 
+/// How the machine was at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StatsPoint {
+    /// When.
+    pub at: Time,
+    /// How.
+    #[serde(flatten)]
+    pub system: SystemStats,
+}
+
 /// Xray.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use crate::model::{
     node::{Seed, SyncStatus},
     node_config::NodeConfig,
     presence::OnlineSet,
-    stats::StatsSnapshot,
+    stats::{StatsPoint, StatsSnapshot},
 };
 
 use super::{
@@ -284,6 +284,19 @@ impl Handler<Show> for NodeActor {
             stats: self.state.stats(),
             online: self.state.online(),
         })
+    }
+}
+
+/// Asks how the machine was in the last 15 minutes.
+#[derive(Message)]
+#[rtype(result = "Vec<StatsPoint>")]
+pub struct Lately;
+
+impl Handler<Lately> for NodeActor {
+    type Result = MessageResult<Lately>;
+
+    fn handle(&mut self, _: Lately, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.state.lately(self.around.clock.now()))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         event::{Happening, NodeFacts, NodeNews},
         node::{NodePatch, Seed},
         node_config::NodeConfig,
+        stats::StatsPoint,
     },
     store::{Change, Store},
 };
@@ -25,7 +26,7 @@ use crate::{
 use super::{
     ConfirmApplied, Heartbeat, LiveView, NodeError, OutboundReport, Receipt, ReportError, ReportOnline, ReportStats,
     SessionReport, Surroundings, UsageReport,
-    actor::{Adopt, GetConfig, NodeActor, Retry, Show},
+    actor::{Adopt, GetConfig, Lately, NodeActor, Retry, Show},
     slot::{Home, Slot, settle_without_actor},
     state::Verdict,
 };
@@ -147,6 +148,11 @@ impl Nodes {
     /// The node's live side.
     pub async fn live(&self, node: NodeId) -> Result<LiveView, NodeError> {
         self.send(node, Show).await
+    }
+
+    /// How the node's machine was in the last 15 minutes, oldest first.
+    pub async fn lately(&self, node: NodeId) -> Result<Vec<StatsPoint>, NodeError> {
+        self.send(node, Lately).await
     }
 
     /// An admin says: try again now.

@@ -9,11 +9,11 @@ use crate::model::{
     node_config::NodeConfig,
     presence::{OnlineSet, OnlineUser},
     session::{SessionRow, check_session_events},
-    stats::StatsSnapshot,
+    stats::{StatsPoint, StatsSnapshot},
     usage::{Checked, check_outbound_usage, check_usage},
 };
 
-use super::{OutboundReport, REASONS_MAX, Receipt, ReportError, SessionReport, UsageReport};
+use super::{OutboundReport, REASONS_MAX, Receipt, ReportError, SessionReport, UsageReport, ring::Ring};
 
 /// How long a node is left alone with a revision that it refused: after the first refusal, the second, … The last one stays.
 const PATIENCE: [Duration; 4] = [
@@ -42,6 +42,7 @@ pub struct NodeState {
     clock_skew: bool,
     online: Option<Arc<OnlineSet>>,
     stats: Option<Arc<StatsSnapshot>>,
+    lately: Ring,
 }
 
 /// The node said of this revision that it can't.
@@ -77,6 +78,7 @@ impl NodeState {
             clock_skew: false,
             online: None,
             stats: None,
+            lately: Ring::default(),
         }
     }
 
@@ -268,6 +270,7 @@ impl NodeState {
 
     /// Takes a snapshot of the machine.
     pub fn take_stats(&mut self, snapshot: StatsSnapshot) -> Arc<StatsSnapshot> {
+        self.lately.push(snapshot.received_at, &snapshot.system);
         let snapshot = Arc::new(snapshot);
         self.stats = Some(Arc::clone(&snapshot));
         snapshot
@@ -276,6 +279,11 @@ impl NodeState {
     /// The last snapshot of the machine.
     pub fn stats(&self) -> Option<Arc<StatsSnapshot>> {
         self.stats.clone()
+    }
+
+    /// How the machine was in the last 15 minutes, oldest first.
+    pub fn lately(&self, now: Time) -> Vec<StatsPoint> {
+        self.lately.points(now)
     }
 
     /// Takes the full set of connected users.
