@@ -212,6 +212,7 @@ impl Core {
         if let Err(error) = ground.data_dir.forget_ports() {
             tracing::warn!(%error, "ports.json can't be removed");
         }
+        servers.end_streams();
         servers.grpc.drain().await;
         tokio::time::sleep(STOP_NOTICE).await;
         if tokio::time::timeout(STOP_CALLS, servers.stop()).await.is_err() {

@@ -81,7 +81,7 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{addresses, catalog, codes, nodes, online, records, rows, tokens};
+    use admin::{addresses, catalog, codes, events, nodes, online, records, rows, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
     routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
@@ -126,6 +126,7 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
                 .route(delete().to(nodes::revoke_key)),
         )
         .service(only("/online").route(get().to(online::list)))
+        .service(only("/events").route(get().to(events::events)))
         .service(
             only("/tokens")
                 .route(get().to(tokens::list))

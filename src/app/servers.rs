@@ -3,13 +3,14 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use actix_web::dev::ServerHandle;
+use tokio::sync::watch;
 
 use crate::{
     admin::Desk,
     auth::{Authenticator, admins::Admins, registration::Registrar},
     config::Settings,
     grpc::server::{GrpcServer, Served},
-    http,
+    http::{self, admin::events::Feed},
     redis::Redis,
     telemetry,
 };
@@ -22,6 +23,8 @@ pub(super) struct Servers {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) grpc: GrpcServer,
     pub(super) http: Vec<ServerHandle>,
+    /// Ends the streams of events, which never end by themselves.
+    stopping: watch::Sender<bool>,
 }
 
 impl Servers {
@@ -65,6 +68,12 @@ impl Servers {
             nodes: live.nodes.clone(),
             registrar,
         };
+        let (stopping, stopped) = watch::channel(false);
+        let admin_door = http::admin::Door {
+            admins,
+            desk,
+            feed: Feed::new(ground.events.clone(), clock, stopped),
+        };
         let listeners = Listeners::bind(settings)?;
         let ports = listeners.ports()?;
         let served = Served {
@@ -75,7 +84,7 @@ impl Servers {
         let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
         let servers = [
             http::node_server(listeners.http, Arc::new(node_door), Arc::clone(&ops))?,
-            http::admin_server(listeners.admin, Arc::new(http::admin::Door { admins, desk }), ops)?,
+            http::admin_server(listeners.admin, Arc::new(admin_door), ops)?,
         ];
         let http = servers.iter().map(actix_web::dev::Server::handle).collect();
         for server in servers {
@@ -90,7 +99,13 @@ impl Servers {
             ready,
             grpc,
             http,
+            stopping,
         })
+    }
+
+    /// Ends what would go on for ever, so that the stop need not wait for it.
+    pub(super) fn end_streams(&self) {
+        self.stopping.send_replace(true);
     }
 
     pub(super) async fn stop(self) {

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod catalog;
 pub mod codes;
+pub mod events;
 pub mod mask;
 pub mod nodes;
 pub mod online;
@@ -30,6 +31,8 @@ pub struct Door {
     pub admins: Admins,
     /// What they work with.
     pub desk: Desk,
+    /// Who reads along.
+    pub feed: events::Feed,
 }
 
 type Answer = Result<HttpResponse, ApiError>;

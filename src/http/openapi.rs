@@ -8,6 +8,16 @@ use serde_json::{Map, Value, json};
 
 use routes::Route;
 
+/// What a line does not say: a path, and words for it.
+const NOTES: &[(&str, &str)] = &[(
+    "/admin/events",
+    "Each event has `id`, `event` (its type) and `data` (`{id, type, at, data}`). Without Last-Event-ID (or `after`, for clients that can't set the \
+     header) the stream begins with what happens from now on; with it, with everything after that event that is still kept: the last 10,000 events of \
+     this run of Core. An event `missed` without an id, with the data `{after}`, comes first if some of it is gone or may have been told before Core's \
+     start: read the state anew. `type` is a list with commas. A comment comes every 15 s. The stream ends when Core stops and when the token no longer is \
+     good; 503 with Retry-After when 64 streams are open.",
+)];
+
 /// Answers with [`document`].
 pub async fn openapi() -> HttpResponse {
     HttpResponse::Ok().json(document())
@@ -45,6 +55,9 @@ fn operation(route: &Route) -> Value {
         "security": security(route),
         "responses": responses(route),
     });
+    if let Some((_, note)) = NOTES.iter().find(|(path, _)| *path == route.path) {
+        operation["description"] = (*note).into();
+    }
     let parameters = parameters(route);
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
@@ -92,7 +105,15 @@ fn parameters(route: &Route) -> Vec<Value> {
     if has_tag(route) {
         parameters.push(json!({"name": "If-Match", "in": "header", "schema": {"type": "string"}}));
     }
+    if is_stream(route) {
+        parameters.push(json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}));
+    }
     parameters
+}
+
+/// Whether the answer never ends.
+fn is_stream(route: &Route) -> bool {
+    route.answer == "EventStream"
 }
 
 /// Whether the change of a row can be made to depend on what the row says.
@@ -156,6 +177,9 @@ fn statuses(route: &Route) -> Vec<&'static str> {
 
 /// A body of this shape; `[…]` is a page.
 fn content(shape: &str) -> Value {
+    if shape == "EventStream" {
+        return json!({"text/event-stream": {"schema": {"type": "string"}}});
+    }
     let schema = match shape.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(row) => schemas::page_of(row),
         None if shape == "object" => json!({"type": "object"}),

@@ -11,6 +11,7 @@ pub mod caller;
 mod counting;
 mod credentials;
 pub mod doctor;
+mod events;
 mod fields;
 mod keys;
 mod life;

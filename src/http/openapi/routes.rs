@@ -162,6 +162,13 @@ const LINES: &[Line] = &[
         "200 [Online]",
         &["node", "protocol", "user", "limit", "cursor"],
     ),
+    (
+        "get /admin/events",
+        "What happens, as server-sent events",
+        "",
+        "200 EventStream",
+        &["after", "type"],
+    ),
     ("get /admin/tokens", "Admin tokens", "", "200 [Token]", PAGE),
     (
         "post /admin/tokens",

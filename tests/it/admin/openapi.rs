@@ -19,7 +19,9 @@ async fn the_document_is_open_and_its_routes_answer_as_it_says() {
     let paths = answer.body["paths"].as_object().expect("paths");
     let reads = paths
         .iter()
-        .filter(|(path, methods)| path.starts_with("/admin/") && methods.get("get").is_some());
+        .filter(|(path, methods)| path.starts_with("/admin/") && methods.get("get").is_some())
+        // What never ends has tests of its own.
+        .filter(|(_, methods)| methods["get"]["responses"]["200"]["content"]["text/event-stream"].is_null());
     for (path, methods) in reads {
         let real = path.replace("{parent}", "1").replace("{id}", "1").replace("{key}", "1");
         let answer = ask(&admin, Method::GET, &real, &Value::Null).await;
