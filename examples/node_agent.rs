@@ -25,6 +25,8 @@ mod payers;
 mod process;
 #[path = "node_agent/simulated.rs"]
 mod simulated;
+#[path = "node_agent/status_door.rs"]
+mod status_door;
 #[path = "node_agent/supervision.rs"]
 mod supervision;
 #[path = "node_agent/telemt.rs"]
@@ -33,6 +35,7 @@ mod telemt;
 mod xray;
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -57,6 +60,7 @@ use self::{
     core_link::CoreLink,
     engine::{Engine, NodeConfig},
     outbox::Outbox,
+    status_door::StatusDoor,
 };
 
 /// Errors of engines that wait to be told to Core.
@@ -77,8 +81,10 @@ pub struct AgentSettings {
     pub name: String,
     /// The node's address.
     pub ip: String,
-    /// The agent's own HTTP port.
+    /// The agent's own HTTP port, at which Core may ask how the node does; 0 = any free one.
     pub port: u16,
+    /// Where that port is open.
+    pub listen_ip: IpAddr,
     /// The node's region.
     pub region: String,
     /// Where the key is kept.
@@ -119,7 +125,12 @@ struct Agent {
 }
 
 /// Runs an agent until `stopped` says so; then it ends the engines, makes a last report, and returns when Core has it.
-pub async fn run(settings: AgentSettings, ledger: Arc<Ledger>, stopped: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn run(
+    mut settings: AgentSettings,
+    ledger: Arc<Ledger>,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let door = open_door(&mut settings).await?;
     let agent = Agent {
         core: CoreLink::open(&settings, Arc::clone(&ledger)).await?,
         engine: Engine::new(settings.engines.clone())?,
@@ -137,13 +148,39 @@ pub async fn run(settings: AgentSettings, ledger: Arc<Ledger>, stopped: watch::R
     tokio::join!(
         engines,
         agent.stats(),
+        agent.answer(door),
         agent.online_users(),
         agent.outbox.send(&agent.core, &agent.ledger)
     );
     Ok(())
 }
 
+/// Opens the agent's own port, before Core is told of it. The rest does not need it: if it is taken, nobody can look at the node live.
+async fn open_door(settings: &mut AgentSettings) -> anyhow::Result<Option<StatusDoor>> {
+    match StatusDoor::open(settings.listen_ip, settings.port).await {
+        Ok(door) => {
+            settings.port = door.port()?;
+            Ok(Some(door))
+        }
+        Err(error) if settings.port == 0 => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "Core can't ask how this node does");
+            Ok(None)
+        }
+    }
+}
+
 impl Agent {
+    /// Tells Core how the node does when it asks.
+    async fn answer(&self, door: Option<StatusDoor>) {
+        let Some(door) = door else { return };
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            () = door.serve(self.core.auth_key(), &self.engine) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+    }
+
     /// "I live and run this revision". When Core says so, the new config is pulled.
     async fn heartbeats(&self) {
         let mut ticks = interval(self.settings.heartbeat_every);
@@ -308,6 +345,9 @@ async fn main() -> anyhow::Result<()> {
         name: text("NODE_NAME", "node"),
         ip: text("NODE_IP", "127.0.0.1"),
         port: text("PORT", "8000").parse().context("PORT must be a port")?,
+        listen_ip: text("LISTEN_IP", "0.0.0.0")
+            .parse()
+            .context("LISTEN_IP must be an address")?,
         region: text("NODE_REGION", ""),
         key_file: text("NODE_KEY_FILE", "./node-key.json").into(),
         usage_every: Duration::from_mins(1),

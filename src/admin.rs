@@ -2,6 +2,8 @@
 
 pub mod addresses;
 pub mod codes;
+pub mod history;
+pub mod live;
 pub mod nodes;
 pub mod records;
 pub mod rows;
@@ -35,6 +37,10 @@ pub struct Desk {
     pub catalog: Addr<CatalogActor>,
     /// Who is online.
     pub presence: Addr<PresenceActor>,
+    /// Looks at nodes that are under way.
+    pub looks: Arc<live::Looks>,
+    /// What is known of nodes beside memory.
+    pub last_stats: Option<Arc<dyn live::LastStats>>,
     /// Now.
     pub clock: Clock,
 }
@@ -62,6 +68,9 @@ pub enum AdminError {
     /// The name is another's.
     #[error("the name is taken by another node")]
     NameTaken,
+    /// There is too much to do; the same call may work in a moment.
+    #[error("{0}: try again soon")]
+    Busy(&'static str),
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,6 +3,7 @@
 mod screen;
 
 use std::{
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 use vpn_core::{
@@ -67,6 +69,8 @@ pub fn run(settings: Settings, time: Option<Duration>) -> anyhow::Result<ExitCod
 }
 
 fn demo_settings(settings: Settings, dir: &Path) -> Settings {
+    let mut live_fetch_allow = settings.live_fetch_allow.clone();
+    live_fetch_allow.extend([IpNet::from(IpAddr::from(Ipv4Addr::LOCALHOST))]);
     let admin_token = settings.admin_token.unwrap_or_else(new_admin_token);
     Settings {
         data_dir: dir.to_owned(),
@@ -76,6 +80,7 @@ fn demo_settings(settings: Settings, dir: &Path) -> Settings {
         http_port: 0,
         grpc_port: 0,
         admin_port: 0,
+        live_fetch_allow,
         ..settings
     }
 }
@@ -97,8 +102,10 @@ async fn agents(settings: &Settings, import: &CatalogImport) -> anyhow::Result<V
             insecure: true,
             code: code.expose_secret().to_owned(),
             name: node.name.clone(),
-            ip: node.ip.to_string(),
-            port: node.port,
+            // Where they really are, so that Core can look at them.
+            ip: Ipv4Addr::LOCALHOST.to_string(),
+            port: 0,
+            listen_ip: Ipv4Addr::LOCALHOST.into(),
             region: node.region.clone(),
             key_file: settings.data_dir.join(format!("{}.key.json", node.name)),
             usage_every: USAGE_EVERY,

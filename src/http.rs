@@ -81,7 +81,7 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{addresses, catalog, codes, events, nodes, online, records, rows, tokens};
+    use admin::{addresses, catalog, codes, events, live, nodes, online, records, rows, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
     routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
@@ -111,7 +111,8 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
                 .route(web::patch().to(nodes::patch))
                 .route(delete().to(nodes::remove)),
         )
-        .service(only("/nodes/{id}/runtime-status").route(get().to(nodes::runtime_status)))
+        .service(only("/nodes/{id}/runtime-status").route(get().to(live::runtime_status)))
+        .service(only("/nodes/{id}/stats").route(get().to(live::stats)))
         .service(only("/nodes/{id}/errors").route(get().to(nodes::errors)))
         .service(only("/nodes/{id}/config").route(get().to(nodes::config)))
         .service(only("/nodes/{id}/config/retry").route(post().to(nodes::retry_config)))

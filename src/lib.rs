@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod http;
 pub mod jobs;
 pub mod journal;
+pub mod live_fetch;
 pub mod mirror;
 pub mod model;
 pub mod node;

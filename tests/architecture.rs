@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
     &["config", "data_dir", "proto", "telemetry"],
-    &["events", "journal", "providers", "redis", "store"],
+    &["events", "journal", "live_fetch", "providers", "redis", "store"],
     &["catalog", "flush", "mirror", "node", "presence"],
     &["admin", "auth", "jobs"],
     &["cli", "grpc", "http"],

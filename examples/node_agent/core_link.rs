@@ -49,6 +49,11 @@ impl CoreLink {
         })
     }
 
+    /// The node's key.
+    pub fn auth_key(&self) -> &str {
+        &self.identity.auth_key
+    }
+
     /// Errors go over HTTP: the gRPC service has no call for them.
     pub async fn report_error(&self, code: &str, why: &str) -> anyhow::Result<()> {
         let body = serde_json::json!({"message": why, "code": code});

@@ -12,7 +12,7 @@ use crate::{
         presence::OnlineUser,
         secrets::KeyIssuer,
     },
-    node::{LiveView, NodeError, slot::NodeView},
+    node::{NodeError, slot::NodeView},
     presence::{Wanted, actor::WhoIsOnline},
     store::{Change, Page, PatchOutcome, StoreError},
 };
@@ -89,11 +89,6 @@ impl Desk {
     pub async fn retry_config(&self, id: NodeId) -> Result<NodeView, AdminError> {
         self.nodes.retry_config(id).await?;
         self.node(id)
-    }
-
-    /// What a node said last of its machine and its users.
-    pub async fn live(&self, id: NodeId) -> Result<LiveView, AdminError> {
-        Ok(self.nodes.live(id).await?)
     }
 
     /// Who is connected, in the order of their places.

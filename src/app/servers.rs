@@ -6,11 +6,12 @@ use actix_web::dev::ServerHandle;
 use tokio::sync::watch;
 
 use crate::{
-    admin::Desk,
+    admin::{Desk, live::Looks},
     auth::{Authenticator, admins::Admins, registration::Registrar},
     config::Settings,
     grpc::server::{GrpcServer, Served},
     http::{self, admin::events::Feed},
+    live_fetch::LiveFetch,
     redis::Redis,
     telemetry,
 };
@@ -54,6 +55,8 @@ impl Servers {
             keys: Arc::clone(&live.keys),
             catalog: live.catalog.clone(),
             presence: live.presence.clone(),
+            looks: Arc::new(Looks::new(LiveFetch::new(settings.live_fetch_allow.clone())?)),
+            last_stats: redis.clone().map(|redis| Arc::new(Remembered(redis)) as Arc<dyn LastStats>),
             clock: clock.clone(),
         };
         let ops = Arc::new(http::ops::Ops {

@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod catalog;
 pub mod codes;
 pub mod events;
+pub mod live;
 pub mod mask;
 pub mod nodes;
 pub mod online;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     admin::Desk,
     auth::admins::{Admin, Admins},
-    model::secrets::Role,
+    model::{Time, secrets::Role},
     store::{Change, Page},
 };
 
@@ -107,6 +108,15 @@ fn listed<T: Serialize>(page: Page, items: &[T], id: impl Fn(&T) -> i64) -> Http
         .then(|| items.last().map(|last| id(last).to_string()))
         .flatten();
     HttpResponse::Ok().json(json!({"items": items, "nextCursor": next}))
+}
+
+/// A time in a query, or else this one.
+fn moment(field: &str, text: Option<&str>, default: Time) -> Result<Time, ApiError> {
+    match text.map(Time::parse_rfc3339) {
+        None => Ok(default),
+        Some(Some(at)) => Ok(at),
+        Some(None) => Err(ApiError::bad_request(format!("{field} must be an RFC 3339 time"))),
+    }
 }
 
 /// The id in a path. What is no number names nothing.

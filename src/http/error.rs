@@ -6,7 +6,7 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     admin::AdminError,
@@ -62,6 +62,15 @@ impl ApiError {
         }
     }
 
+    /// Its body.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "statusCode": self.status.as_u16(),
+            "error": self.status.canonical_reason().unwrap_or("Error"),
+            "message": self.message,
+        })
+    }
+
     fn internal(message: impl fmt::Display) -> Self {
         tracing::error!(error = %message, "a call failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Core failed: its log says why")
@@ -87,11 +96,7 @@ impl ResponseError for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        response.json(json!({
-            "statusCode": self.status.as_u16(),
-            "error": self.status.canonical_reason().unwrap_or("Error"),
-            "message": self.message,
-        }))
+        response.json(self.to_json())
     }
 }
 
@@ -152,6 +157,7 @@ impl From<AdminError> for ApiError {
             AdminError::InBatch { .. } => Self::bad_request(error.to_string()),
             AdminError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
             AdminError::NameTaken => Self::new(StatusCode::CONFLICT, error.to_string()),
+            AdminError::Busy(_) => Self::unavailable(error.to_string()),
             AdminError::Store(error) => error.into(),
             AdminError::Node(NodeError::Missing) => Self::missing("node"),
             AdminError::Node(error) => Self::unavailable(error.to_string()),

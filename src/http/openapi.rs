@@ -9,14 +9,24 @@ use serde_json::{Map, Value, json};
 use routes::Route;
 
 /// What a line does not say: a path, and words for it.
-const NOTES: &[(&str, &str)] = &[(
-    "/admin/events",
-    "Each event has `id`, `event` (its type) and `data` (`{id, type, at, data}`). Without Last-Event-ID (or `after`, for clients that can't set the \
+const NOTES: &[(&str, &str)] = &[
+    (
+        "/admin/nodes/{id}/stats",
+        "All whole steps (UTC) that the span touches and that have samples: every 2 s of the last 15 minutes, before that every minute. `from` and `to` are \
+     RFC 3339, the last 15 minutes if there are none. `step` is in seconds, or minute, hour or day: without it the finest of 2, 10, 60, 300, 3600 and \
+     86400 that makes at most 1,000 points; at most 5,000. cpuPercent (3 digits behind the point), ramUsed, diskUsed, netRxPerSec and netTxPerSec are \
+     means over the step, the rest is the last in it. In the last 15 minutes memory and disk are whole KiB, rates are exact up to 16 MB/s and to 1 in 16 \
+     million above.",
+    ),
+    (
+        "/admin/events",
+        "Each event has `id`, `event` (its type) and `data` (`{id, type, at, data}`). Without Last-Event-ID (or `after`, for clients that can't set the \
      header) the stream begins with what happens from now on; with it, with everything after that event that is still kept: the last 10,000 events of \
      this run of Core. An event `missed` without an id, with the data `{after}`, comes first if some of it is gone or may have been told before Core's \
      start: read the state anew. `type` is a list with commas. A comment comes every 15 s. The stream ends when Core stops and when the token no longer is \
      good; 503 with Retry-After when 64 streams are open.",
-)];
+    ),
+];
 
 /// Answers with [`document`].
 pub async fn openapi() -> HttpResponse {
@@ -137,12 +147,19 @@ fn responses(route: &Route) -> Value {
         "412" => Some("It was changed meanwhile"),
         "413" => Some("The body is too large"),
         "415" => Some("The body is not JSON"),
+        "502" => Some("The node could not be asked: the message says why, `last` is what it said before"),
+        "504" => Some("The node did not answer within 3 s; `last` is what it said before"),
         "503" => Some("Not now: come back after Retry-After"),
         _ => None,
     };
     for status in statuses(route) {
         let description = error(status).unwrap_or("It failed");
-        responses[status] = json!({"description": description, "content": content("Error")});
+        let shape = if ["502", "504"].contains(&status) {
+            "LookError"
+        } else {
+            "Error"
+        };
+        responses[status] = json!({"description": description, "content": content(shape)});
     }
     if route.path == "/node/config/latest" {
         responses["304"] = json!({"description": "The config is the one that If-None-Match names"});
@@ -159,6 +176,7 @@ fn statuses(route: &Route) -> Vec<&'static str> {
     }
     let (changes, has_id) = (route.method != "get", route.path.contains('{'));
     let is_admin = route.path.starts_with("/admin/");
+    let is_look = route.path.ends_with("/runtime-status");
     let is_secret = route.path.ends_with("/config");
     [
         ("400", !route.body.is_empty() || !route.query.is_empty()),
@@ -168,6 +186,8 @@ fn statuses(route: &Route) -> Vec<&'static str> {
         ("412", has_tag(route)),
         ("413", !route.body.is_empty()),
         ("415", !route.body.is_empty()),
+        ("502", is_look),
+        ("504", is_look),
         ("503", !is_open(route) || route.path == "/node/register"),
     ]
     .into_iter()

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -30,6 +30,8 @@ struct Key {
     id: KeyId,
     node: NodeId,
     used: AtomicBool,
+    /// When it was last used since Core's start, in milliseconds since 1970; 0 = not yet.
+    last_use: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -45,11 +47,22 @@ impl Keys {
     pub fn find(&self, hash: SecretHash, now: Time) -> Option<NodeId> {
         let key = self.live.get(&hash)?;
         let (id, node) = (key.id, key.node);
+        key.last_use.store(now.millis(), Relaxed);
         if !key.used.load(Relaxed) && !key.used.swap(true, Relaxed) {
             drop(key);
             self.first_use(hash, id, node, now);
         }
         Some(node)
+    }
+
+    /// The living key that the node used last; after a start, until it calls, its newest one that was ever used.
+    pub fn last_used(&self, node: NodeId) -> Option<SecretHash> {
+        let book = self.book();
+        let used = book.by_node.get(&node)?.iter().filter_map(|(id, hash)| {
+            let key = self.live.get(hash).filter(|key| key.used.load(Relaxed))?;
+            Some((key.last_use.load(Relaxed), *id, *hash))
+        });
+        used.max().map(|(_, _, hash)| hash)
     }
 
     /// Adds a key.
@@ -138,6 +151,7 @@ impl Keys {
                 id: key.id,
                 node: key.node_id,
                 used,
+                last_use: AtomicI64::new(0),
             },
         );
         self.edition.fetch_add(1, Relaxed);
@@ -215,6 +229,21 @@ mod tests {
         assert_eq!(directory.find(SecretHash::of("old"), Time::default()), None);
         directory.replace(&keys[1..]);
         assert_eq!(directory.export().1.len(), 1);
+    }
+
+    #[test]
+    fn the_key_that_was_used_last_is_known() {
+        let directory = Keys::default();
+        assert_eq!(directory.last_used(NodeId(1)), None);
+        directory.replace(&[key(1, "a", true), key(2, "b", true), key(3, "c", false)]);
+        let hash = |text: &str| Some(SecretHash::of(text));
+        assert_eq!(directory.last_used(NodeId(1)), hash("b"));
+        directory.find(SecretHash::of("a"), Time::from_millis(5));
+        assert_eq!(directory.last_used(NodeId(1)), hash("a"));
+        directory.find(SecretHash::of("c"), Time::from_millis(5));
+        assert_eq!(directory.last_used(NodeId(1)), hash("c"));
+        directory.remove(SecretHash::of("c"));
+        assert_eq!(directory.last_used(NodeId(1)), None);
     }
 
     #[test]

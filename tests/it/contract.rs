@@ -15,6 +15,7 @@ mod events;
 mod fields;
 mod keys;
 mod life;
+mod looks;
 mod manual;
 mod process;
 mod raw;

@@ -9,6 +9,7 @@ pub mod fleet;
 mod full_disk;
 pub mod kill;
 pub mod ledger;
+mod machines;
 mod memory;
 mod process;
 mod register;

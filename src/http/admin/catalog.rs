@@ -14,7 +14,7 @@ use crate::{
         error::ApiError,
     },
     model::{
-        LsId, ProtocolId, SubscriptionId, Time, UserId,
+        LsId, ProtocolId, SubscriptionId, UserId,
         catalog_change::{CatalogChange, CatalogRow},
         secrets::Role,
     },
@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    Answer, Door, path_id, query,
+    Answer, Door, moment, path_id, query,
     rows::{Kind, ok, shown},
 };
 
@@ -263,14 +263,10 @@ pub async fn usage(door: Data<Door>, request: HttpRequest) -> Answer {
     door.reader(&request).await?;
     let user: UserId = path_id(&request, "id", "user")?;
     let wanted: UsageQuery = query(&request)?;
-    let moment = |field: &str, text: Option<String>, default: Time| match text.as_deref().map(Time::parse_rfc3339) {
-        None => Ok(default),
-        Some(Some(at)) => Ok(at),
-        Some(None) => Err(ApiError::bad_request(format!("{field} must be an RFC 3339 time"))),
-    };
     let now = door.desk.clock.now();
-    let to = moment("to", wanted.to, now)?;
-    let from = moment("from", wanted.from, to.minus(std::time::Duration::from_hours(30 * 24)))?;
+    let to = moment("to", wanted.to.as_deref(), now)?;
+    let month = to.minus(std::time::Duration::from_hours(30 * 24));
+    let from = moment("from", wanted.from.as_deref(), month)?;
     let (step, millis) = match wanted.step.as_deref() {
         Some("minute") => (UsageStep::Minute, 60_000),
         Some("hour") => (UsageStep::Hour, 3_600_000),

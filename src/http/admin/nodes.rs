@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::header,
     web::{Data, Payload},
 };
 use secrecy::ExposeSecret as _;
@@ -88,39 +88,6 @@ pub async fn remove(door: Data<Door>, request: HttpRequest) -> Answer {
     let by = door.writer(&request).await?;
     door.desk.delete_node(id(&request)?, if_match(&request), &by).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RuntimeQuery {
-    #[serde(default)]
-    from_node: bool,
-}
-
-/// `GET /admin/nodes/{id}/runtime-status`
-pub async fn runtime_status(door: Data<Door>, request: HttpRequest) -> Answer {
-    door.reader(&request).await?;
-    let id = id(&request)?;
-    let RuntimeQuery { from_node } = query(&request)?;
-    if from_node {
-        return Err(ApiError::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "fromNode is not there yet: read the last snapshot without it",
-        ));
-    }
-    let stats = door.desk.live(id).await?.stats;
-    let age = stats
-        .as_ref()
-        .map(|stats| door.desk.clock.now().since(stats.received_at).as_secs());
-    Ok(HttpResponse::Ok().json(json!({
-        "nodeId": id,
-        "receivedAt": stats.as_ref().map(|stats| stats.received_at),
-        "ageSeconds": age,
-        "source": "memory",
-        "system": stats.as_ref().map(|stats| stats.system),
-        "xray": stats.as_ref().and_then(|stats| stats.xray),
-        "mtproto": stats.as_ref().and_then(|stats| stats.mtproto.as_ref()),
-    })))
 }
 
 /// `GET /admin/nodes/{id}/errors`

@@ -125,6 +125,13 @@ const LINES: &[Line] = &[
         &["fromNode"],
     ),
     (
+        "get /admin/nodes/{id}/stats",
+        "How a node's machine was",
+        "",
+        "200 NodeStats",
+        &["from", "to", "step"],
+    ),
+    (
         "get /admin/nodes/{id}/errors",
         "What failed on a node",
         "",

@@ -63,6 +63,16 @@ const PLAIN: &[(&str, &str)] = &[
         "nodeId!:integer receivedAt!:time? ageSeconds!:integer? source!:string system!:any xray!:any mtproto!:any",
     ),
     (
+        "StatsPoint",
+        "at!:time uptimeSeconds!:integer cpuPercent!:number cpuCores!:integer ramUsed!:integer ramTotal!:integer diskUsed!:integer \
+         diskTotal!:integer netRxPerSec!:integer netTxPerSec!:integer netRxTotal!:integer netTxTotal!:integer",
+    ),
+    ("NodeStats", "step!:integer points!:[StatsPoint]"),
+    (
+        "LookError",
+        "statusCode!:integer error!:string message!:string last!:RuntimeStatus",
+    ),
+    (
         "NodeError",
         "id!:integer nodeId!:integer revision!:integer message!:string code!:string? details!:any at!:time",
     ),

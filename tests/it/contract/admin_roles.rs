@@ -17,6 +17,7 @@ const READS: &[&str] = &[
     "/admin/nodes",
     "/admin/nodes/1",
     "/admin/nodes/1/runtime-status",
+    "/admin/nodes/1/stats",
     "/admin/nodes/1/errors",
     "/admin/nodes/1/keys",
     "/admin/nodes/1/keys/1",

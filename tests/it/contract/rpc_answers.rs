@@ -17,7 +17,8 @@ use crate::harness::rpc::{Agent, entry};
 
 use super::world::World;
 
-fn system() -> SystemStats {
+/// A machine.
+pub fn system() -> SystemStats {
     SystemStats {
         uptime_seconds: 86_400,
         cpu_percent: 12.5,
