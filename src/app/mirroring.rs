@@ -8,13 +8,15 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use crate::{
+    admin::live::LastStats,
     clock::Clock,
     config::Settings,
     events::Events,
     mirror::Mirror,
     model::{
-        Time, UserId,
+        NodeId, Time, UserId,
         presence::{ONLINE_FOR, OnlineSet},
+        stats::{StatsSnapshot, parse_stats},
     },
     presence::actor::Reflection,
     redis::{Expiring, Redis, names},
@@ -62,6 +64,17 @@ impl Mirroring {
     pub(super) async fn stop(self) {
         self.mirror.stop().await;
         self.arbiter.stop();
+    }
+}
+
+/// What nodes said last before Core's start.
+pub(super) struct Remembered(pub(super) Redis);
+
+#[async_trait]
+impl LastStats for Remembered {
+    async fn last(&self, node: NodeId) -> Option<StatsSnapshot> {
+        let json = self.0.get(&names::node_stats(node)).await.ok()??;
+        parse_stats(&json)
     }
 }
 

@@ -6,7 +6,10 @@ use actix_web::dev::ServerHandle;
 use tokio::sync::watch;
 
 use crate::{
-    admin::{Desk, live::Looks},
+    admin::{
+        Desk,
+        live::{LastStats, Looks},
+    },
     auth::{Authenticator, admins::Admins, registration::Registrar},
     config::Settings,
     grpc::server::{GrpcServer, Served},
@@ -16,7 +19,7 @@ use crate::{
     telemetry,
 };
 
-use super::{Ground, Ports, listeners::Listeners, live::Live};
+use super::{Ground, Ports, listeners::Listeners, live::Live, mirroring::Remembered};
 
 /// What the outside talks to.
 pub(super) struct Servers {
@@ -56,7 +59,9 @@ impl Servers {
             catalog: live.catalog.clone(),
             presence: live.presence.clone(),
             looks: Arc::new(Looks::new(LiveFetch::new(settings.live_fetch_allow.clone())?)),
-            last_stats: redis.clone().map(|redis| Arc::new(Remembered(redis)) as Arc<dyn LastStats>),
+            last_stats: redis
+                .clone()
+                .map(|redis| Arc::new(Remembered(redis)) as Arc<dyn LastStats>),
             clock: clock.clone(),
         };
         let ops = Arc::new(http::ops::Ops {

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use crate::{
     catalog::{NodeSink, ledger::Ledger},
     flush::TakeOver,
-    mirror::Mirror,
     jobs::samples::Collector,
+    mirror::Mirror,
     model::{
         NodeId, SubscriptionId,
         entry::{Entry, Payload},

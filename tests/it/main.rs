@@ -10,5 +10,6 @@ mod node_js;
 mod postgres;
 mod presence;
 mod quota;
+mod redis;
 mod store;
 mod xray;

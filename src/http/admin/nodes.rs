@@ -24,7 +24,7 @@ use crate::{
     node::slot::NodeView,
 };
 
-use super::{Answer, Door, bearer, listed, page, path_id, query};
+use super::{Answer, Door, bearer, listed, page, path_id};
 
 /// `GET /admin/nodes`
 pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {

@@ -41,7 +41,7 @@ async fn a_gap_is_known_from_the_store_when_memory_has_let_go() {
     let world = World::new(1).await;
     world.wait(LATER);
     world.nodes[0].reports([42]).await;
-    let world = world.restart(std::time::Duration::from_secs(7_200)).await;
+    let world = world.restart(std::time::Duration::from_hours(2)).await;
     world.wait(LATER);
     world.nodes[0].reports([42, 43]).await;
     let mut told = crate::harness::eventually("both have come", || async {
