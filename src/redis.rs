@@ -8,6 +8,7 @@ pub mod names;
 mod watchdog;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use fred::{
     clients::{Client, Pipeline, WithOptions},
     error::{Error, ErrorKind},
     interfaces::{ClientLike as _, KeysInterface as _, StreamsInterface as _},
-    types::{Expiration, FromValue, InfoKind, Value, streams::XCap},
+    types::{Expiration, FromValue, InfoKind, Value, config::Server, streams::XCap},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use secrecy::SecretString;
@@ -35,6 +36,9 @@ pub const PIPELINE: usize = 1_024;
 /// Pipelines that are on their way at once, so that the connection does not idle while one is answered.
 const IN_FLIGHT: usize = 4;
 
+/// Members of a cluster that are remembered: far more masters than anybody has.
+const MEMBERS_MAX: usize = 256;
+
 /// So many events the stream keeps, about.
 const STREAM_KEPT: i64 = 100_000;
 
@@ -47,6 +51,8 @@ struct Shared {
     address: Address,
     line: Mutex<Line>,
     health: Health,
+    /// Members of the cluster that were met.
+    members: Mutex<BTreeSet<Server>>,
     /// Whose turn it is, in a cluster. The client sends what it has for one member when the next command is for that member too, or when no
     /// command waits: of two callers at once, the end of what the first one said could stay behind.
     turn: Option<AsyncMutex<()>>,
@@ -97,7 +103,8 @@ impl Redis {
         let address = Address::new(url)?;
         let shared = Arc::new_cyclic(|shared| Shared {
             health: Health::new(clock, address.shown.clone()),
-            line: Mutex::new(Line::new(&address, 0, shared.clone())),
+            line: Mutex::new(Line::new(&address, &BTreeSet::new(), 0, shared.clone())),
+            members: Mutex::default(),
             turn: address.config.server.is_clustered().then(AsyncMutex::default),
             arrivals: watch::Sender::new(0),
             address,
@@ -251,8 +258,21 @@ impl Shared {
         let mut now = self.lock();
         if now.number == line {
             metrics::counter!("core_redis_rebuilds_total").increment(1);
-            *now = Line::new(&self.address, line + 1, Arc::downgrade(self));
+            *now = Line::new(&self.address, &self.members(), line + 1, Arc::downgrade(self));
         }
+    }
+
+    /// Remembers members of the cluster; a cluster that moves house leaves at most so many behind.
+    fn know(&self, met: BTreeSet<Server>) {
+        let mut members = self.members();
+        if members.len() + met.len() > MEMBERS_MAX {
+            members.clear();
+        }
+        members.extend(met);
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeSet<Server>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {

@@ -26,7 +26,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "protobuf types stay at the wire and in the journal",
     ),
     ("rusqlite", &["store"], "SQL stays in the store"),
-    ("fred", &["redis"], "Redis' client stays behind its door"),
+    ("fred::", &["redis"], "Redis' client stays behind its door"),
     ("actix_web", &["http", "app"], "HTTP stays at the door"),
     ("tonic::", &["grpc", "proto"], "gRPC stays at the door"),
     (

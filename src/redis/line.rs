@@ -1,12 +1,12 @@
 //! One client with its connections, and the tasks around it. It is never mended from outside: one that hangs is let go with all that waits in
 //! it, so that nothing old is written late, and another is made.
 
-use std::{sync::Weak, time::Duration};
+use std::{collections::BTreeSet, sync::Weak, time::Duration};
 
 use fred::{
     clients::{Client, WithOptions},
     interfaces::{ClientLike as _, EventInterface as _},
-    types::config::{Options, PerformanceConfig},
+    types::config::{Options, PerformanceConfig, Server, ServerConfig},
 };
 use tokio::{sync::broadcast::error::RecvError, task::AbortHandle};
 
@@ -18,6 +18,9 @@ use super::{
 /// How long an answer may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
 
+/// So long after a member of a cluster was lost the next client is made: it may be lost for a while.
+const REBUILD_PAUSE: Duration = Duration::from_millis(200);
+
 /// See the module.
 pub(super) struct Line {
     pub(super) client: WithOptions<Client>,
@@ -28,20 +31,30 @@ pub(super) struct Line {
 
 impl Line {
     /// Starts connecting.
-    pub(super) fn new(address: &Address, number: u64, shared: Weak<Shared>) -> Self {
+    pub(super) fn new(address: &Address, members: &BTreeSet<Server>, number: u64, shared: Weak<Shared>) -> Self {
         let performance = PerformanceConfig {
             default_command_timeout: ANSWER,
             // A pipeline goes out in pieces of the connection's buffer, not of so many commands.
             max_feed_count: 2 * PIPELINE as u64,
             ..PerformanceConfig::default()
         };
+        let mut config = address.config.clone();
+        if let ServerConfig::Clustered { hosts, .. } = &mut config.server {
+            // The members that the URL names may be those that are gone.
+            hosts.extend(
+                members
+                    .iter()
+                    .filter(|it| !address.config.server.hosts().contains(it))
+                    .cloned(),
+            );
+        }
         let client = Client::new(
-            address.config.clone(),
+            config,
             Some(performance),
             Some(address::connection()),
             Some(address::policy()),
         );
-        let listening = tokio::spawn(listen(client.clone(), shared));
+        let listening = tokio::spawn(listen(client.clone(), number, shared));
         let connecting = client.connect();
         Self {
             client: client.with_options(&Options {
@@ -63,16 +76,20 @@ impl Drop for Line {
 }
 
 /// Hears what becomes of the connections.
-async fn listen(client: Client, shared: Weak<Shared>) {
+async fn listen(client: Client, number: u64, shared: Weak<Shared>) {
     let (mut arrivals, mut changes, mut errors) =
         (client.reconnect_rx(), client.cluster_change_rx(), client.error_rx());
+    let (mut was_there, mut met) = (false, BTreeSet::new());
     // The client keeps its own ends of these channels: only the line's end ends this.
-    drop(client);
     loop {
         let lost = tokio::select! {
             arrived = arrivals.recv() => match arrived {
+                Ok(server) => {
+                    met.insert(server);
+                    None
+                }
+                Err(RecvError::Lagged(_)) => None,
                 Err(RecvError::Closed) => return,
-                _ => None,
             },
             changed = changes.recv() => match changed {
                 Err(RecvError::Closed) => return,
@@ -85,9 +102,21 @@ async fn listen(client: Client, shared: Weak<Shared>) {
             },
         };
         let Some(shared) = shared.upgrade() else { return };
-        match lost {
-            Some(why) => shared.health.told(&why),
-            None => shared.arrivals.send_modify(|count| *count += 1),
+        if let Some(why) = lost {
+            shared.health.told(&why);
+            if was_there && shared.turn.is_some() {
+                // A client that loses a member of a cluster asks only those whom it was told at first. The next one is told all that are known.
+                tokio::time::sleep(REBUILD_PAUSE).await;
+                shared.rebuild(number);
+                return;
+            }
+        } else {
+            was_there = true;
+            if shared.turn.is_some() {
+                met.extend(client.active_connections());
+                shared.know(std::mem::take(&mut met));
+            }
+            shared.arrivals.send_modify(|count| *count += 1);
         }
     }
 }

@@ -129,7 +129,7 @@ async fn of_one_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_cluster() {
     let mut redis = Cluster::start().await;
-    let scene = Scene::new(&redis.url(), &redis.url()).await;
+    let scene = Scene::new(&redis.url(), &redis.url_of_all()).await;
 
     redis.members()[0].kill();
     scene

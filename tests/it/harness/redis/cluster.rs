@@ -49,9 +49,17 @@ impl Cluster {
         cluster
     }
 
-    /// Its URL.
+    /// Its URL, which names the first member.
     pub fn url(&self) -> String {
         format!("redis-cluster://127.0.0.1:{}", self.port())
+    }
+
+    /// A URL that names all members.
+    pub fn url_of_all(&self) -> String {
+        let others = self.members[1..]
+            .iter()
+            .map(|it| format!("node=127.0.0.1:{}", it.port()));
+        format!("{}?{}", self.url(), others.collect::<Vec<_>>().join("&"))
     }
 
     /// The port of its first member.
