@@ -45,16 +45,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ONLINE_NODES: i64 = 10_000;
 const USERS_A_NODE: i64 = 50;
-const IDLE_NODES: i64 = 20_000;
+const IDLE_FEW: i64 = 10_000;
+const IDLE_MANY: i64 = 50_000;
 const BUSY_NODES: usize = 300;
 const SAMPLES: u32 = 460;
 
 /// The resident set, in bytes.
-fn resident() -> f64 {
+fn resident() -> i64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024.0
+    let kib: i64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib * 1024
 }
 
 /// Users of a node, two addresses each, as a decoded report holds them.
@@ -92,24 +93,28 @@ fn online_pair() {
         presence.saved(&unsaved);
     }
     let pairs = ONLINE_NODES * USERS_A_NODE * 2;
-    #[allow(clippy::cast_precision_loss, reason = "a figure")]
-    let each = (resident() - before) / pairs as f64;
-    println!("online (user, address) pair, of {pairs}: {each:.0} B (goal: at most 300 B)");
+    let each = (resident() - before) / pairs;
+    println!("online (user, address) pair, of {pairs}: {each} B (goal: at most 300 B)");
     assert_eq!(presence.remembered() * 2, usize::try_from(pairs).unwrap());
 }
 
-/// A node that is known and does not call: its row, its inbound, its outbound, its config.
+/// What Core weighs with so many nodes that are known and do not call: each a row, an inbound, an outbound and a config.
+async fn idle(nodes: i64) -> u64 {
+    let dir = tokio::task::block_in_place(|| faults::fleet::dir(nodes));
+    let core = harness::core::Core::start(dir.path()).await;
+    let resident = core.resident();
+    core.stop().await;
+    resident
+}
+
+/// By two fleets, so that what Core weighs without a node is not in it.
 async fn idle_node() {
-    let empty = tempfile::tempdir().unwrap();
-    let alone = Inside::start(empty.path(), Parts::default()).await;
-    let before = resident();
-    let dir = faults::fleet::dir(IDLE_NODES);
-    let inside = Inside::start(dir.path(), Parts::default()).await;
-    #[allow(clippy::cast_precision_loss, reason = "a figure")]
-    let each = (resident() - before) / IDLE_NODES as f64;
-    println!("known node without reports, of {IDLE_NODES}: {each:.0} B (goal: at most 4096 B)");
-    inside.stop().await;
-    alone.stop().await;
+    let (few, many) = (idle(IDLE_FEW).await, idle(IDLE_MANY).await);
+    let each = (many.saturating_sub(few)) / u64::try_from(IDLE_MANY - IDLE_FEW).unwrap();
+    println!(
+        "known node without reports: {each} B (goal: at most 4096 B); Core with {IDLE_MANY}: {} MB",
+        many >> 20
+    );
 }
 
 fn stats(sample: u32) -> ReportNodeStatsRequest {
@@ -145,11 +150,21 @@ async fn busy_node() {
         ..Parts::default()
     };
     let inside = Inside::start(dir.path(), parts).await;
+    // The first fleet warms up what all nodes share.
+    fill(&inside, &clock).await;
+    let each = fill(&inside, &clock).await;
+    println!("node with a full ring: {each} B more than after its first call (goal: at most 32768 B in all)");
+    inside.stop().await;
+}
+
+/// Has a new fleet send its stats for longer than they are kept; gives by how much a node grew since its first call.
+async fn fill(inside: &Inside, clock: &Clock) -> i64 {
     let place = faults::fleet::Place::from(inside.ports);
     let code = place.code(&serde_json::json!({"uses": BUSY_NODES})).await;
     let mut agents = Vec::new();
     for n in 0..BUSY_NODES {
-        let (_, key) = register(place.http, &code, &format!("node {n}")).await;
+        let name = format!("{} {n}", clock.now());
+        let (_, key) = register(place.http, &code, &name).await;
         agents.push(Agent::connect(place.grpc, &key));
     }
     let report = |sample: u32| {
@@ -164,12 +179,7 @@ async fn busy_node() {
         clock.advance(Duration::from_secs(2));
         report(sample).await;
     }
-    #[allow(clippy::cast_precision_loss, reason = "a figure")]
-    let each = (resident() - before) / BUSY_NODES as f64;
-    println!(
-        "node with a full ring, of {BUSY_NODES}: {each:.0} B more than after its first call (goal: at most 32768 B in all)"
-    );
-    inside.stop().await;
+    (resident() - before) / i64::try_from(BUSY_NODES).unwrap()
 }
 
 fn main() {

@@ -24,7 +24,12 @@ use self::harness::{
 };
 
 #[path = "../tests/it/harness"]
-#[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "made for the tests, which use all of it"
+)]
 mod harness {
     pub mod patience;
     pub mod ports;

@@ -48,7 +48,7 @@ pub struct Settings {
     /// Schema of Core's tables in the database
     #[arg(long, env, global = true)]
     pub database_schema: String,
-    /// Where the mirror is: redis://, rediss:// or redis-cluster://[user:password@]host:port [default: no mirror]
+    /// Where the mirror is: redis://, rediss:// or redis-cluster://, as redis://user:password@host:6379 [default: no mirror]
     #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true)]
     pub redis_url: Option<SecretString>,
     /// Folder of the journal and the embedded store

@@ -1,9 +1,11 @@
 //! Where a live look may go. A node says itself what its address is, so it could send Core to what only Core can reach: its own host, its network, a
 //! cloud's metadata.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use crate::model::address::reserved;
 
 /// What kind of address this is, if Core must not go there.
 pub(super) fn refused(ip: IpAddr, allow: &[IpNet]) -> Option<&'static str> {
@@ -11,51 +13,7 @@ pub(super) fn refused(ip: IpAddr, allow: &[IpNet]) -> Option<&'static str> {
     if allow.iter().any(|net| net.contains(&ip)) {
         return None;
     }
-    match ip {
-        IpAddr::V4(ip) => refused_v4(ip),
-        IpAddr::V6(ip) => refused_v6(ip),
-    }
-}
-
-fn refused_v4(ip: Ipv4Addr) -> Option<&'static str> {
-    let [a, b, c, _] = ip.octets();
-    match (a, b, c) {
-        (0, ..) => Some("unspecified"),
-        (127, ..) => Some("loopback"),
-        _ if ip.is_private() => Some("private"),
-        (100, 64..=127, _) => Some("private (carrier-grade NAT)"),
-        // 169.254.169.254 tells a machine's secrets in most clouds.
-        (169, 254, _) => Some("link-local (metadata)"),
-        (192, 0, 0) => Some("reserved for protocols (metadata)"),
-        (198, 18..=19, _) => Some("reserved for benchmarks"),
-        _ if ip.is_documentation() => Some("reserved for documentation"),
-        (224..=239, ..) => Some("multicast"),
-        (240.., ..) => Some("reserved"),
-        _ => None,
-    }
-}
-
-fn refused_v6(ip: Ipv6Addr) -> Option<&'static str> {
-    let parts = ip.segments();
-    let v4 = |at: usize| refused_v4(((u32::from(parts[at]) << 16) | u32::from(parts[at + 1])).into());
-    let hollow = parts[2..6] == [0; 4];
-    match (parts[0], parts[1]) {
-        _ if ip.is_unspecified() => Some("unspecified"),
-        _ if ip.is_loopback() => Some("loopback"),
-        // IPv4 addresses in other clothes: mapped ones were undressed before; compatible, NAT64 and 6to4 ones lead to what is in them.
-        (0, 0) if hollow => Some("reserved (IPv4-compatible)"),
-        (0x64, 0xff9b) if hollow => v4(6),
-        (0x64, 0xff9b) => Some("private (NAT64)"),
-        (0x2002, _) => v4(1),
-        (0x2001, 0) => Some("a tunnel (Teredo)"),
-        (0x2001, 0xdb8) | (0x3fff, 0..=0xfff) => Some("reserved for documentation"),
-        (0x100, 0) if parts[2..4] == [0; 2] => Some("a black hole"),
-        (0xfc00..=0xfdff, _) => Some("private (unique local)"),
-        (0xfe80..=0xfebf, _) => Some("link-local"),
-        (0xfec0..=0xfeff, _) => Some("private (site-local)"),
-        (0xff00.., _) => Some("multicast"),
-        _ => None,
-    }
+    reserved(ip)
 }
 
 #[cfg(test)]
@@ -80,8 +38,6 @@ mod tests {
             "2a00:1450:4001::1",
             "2606:4700::1111",
             "::ffff:8.8.8.8",
-            "64:ff9b::8.8.8.8",
-            "2002:808:808::1",
         ] {
             assert!(goes(public, &[]), "{public}");
         }
@@ -113,7 +69,9 @@ mod tests {
             "::7f00:1",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
+            "64:ff9b::8.8.8.8",
             "64:ff9b::127.0.0.1",
+            "2002:808:808::1",
             "64:ff9b:1::1",
             "2002:7f00:1::1",
             "2002:a9fe:a9fe::1",

@@ -2,36 +2,62 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is one of the public internet: neither private, loopback, link-local, shared (100.64/10), documentation, multicast, reserved,
-/// unique local, nor a way into another protocol.
+/// Whether an address is one of the public internet.
 pub fn is_public(ip: IpAddr) -> bool {
+    reserved(ip).is_none()
+}
+
+/// What an address is that is not of the public internet: private, loopback, link-local, shared, documentation, multicast, reserved, or a way into
+/// another protocol.
+pub fn reserved(ip: IpAddr) -> Option<&'static str> {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
+        IpAddr::V4(ip) => reserved_v4(ip),
+        IpAddr::V6(ip) => reserved_v6(ip),
     }
 }
 
-const fn is_public_v4(ip: Ipv4Addr) -> bool {
-    !matches!(
-        ip.octets(),
-        [0 | 10 | 127 | 224.., ..]
-            | [100, 64..=127, ..]
-            | [169, 254, ..]
-            | [172, 16..=31, ..]
-            | [192, 0, 0 | 2, _]
-            | [192, 88, 99, _]
-            | [192, 168, ..]
-            | [198, 18 | 19, ..]
-            | [198, 51, 100, _]
-            | [203, 0, 113, _]
-    )
+fn reserved_v4(ip: Ipv4Addr) -> Option<&'static str> {
+    let [a, b, c, _] = ip.octets();
+    match (a, b, c) {
+        (0, ..) => Some("unspecified"),
+        (127, ..) => Some("loopback"),
+        _ if ip.is_private() => Some("private"),
+        (100, 64..=127, _) => Some("private (carrier-grade NAT)"),
+        // 169.254.169.254 tells a machine's secrets in most clouds.
+        (169, 254, _) => Some("link-local (metadata)"),
+        (192, 0, 0) => Some("reserved for protocols (metadata)"),
+        (192, 88, 99) => Some("reserved (6to4)"),
+        (198, 18..=19, _) => Some("reserved for benchmarks"),
+        _ if ip.is_documentation() => Some("reserved for documentation"),
+        (224..=239, ..) => Some("multicast"),
+        (240.., ..) => Some("reserved"),
+        _ => None,
+    }
 }
 
-/// Only 2000::/3 is given out; of it 2001::/23 is for protocols, 2001:db8::/32 and 3fff::/20 for documents, and 2002::/16 stands for IPv4.
-const fn is_public_v6(ip: Ipv6Addr) -> bool {
-    match ip.segments() {
-        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x3fff, 0..=0x0fff, ..] => false,
-        [first, ..] => first & 0xe000 == 0x2000,
+fn reserved_v6(ip: Ipv6Addr) -> Option<&'static str> {
+    let parts = ip.segments();
+    let v4 = |at: usize| reserved_v4(((u32::from(parts[at]) << 16) | u32::from(parts[at + 1])).into());
+    let hollow = parts[2..6] == [0; 4];
+    match (parts[0], parts[1]) {
+        _ if ip.is_unspecified() => Some("unspecified"),
+        _ if ip.is_loopback() => Some("loopback"),
+        // IPv4 addresses in other clothes: mapped ones were undressed before; compatible, NAT64 and 6to4 ones lead to what is in them.
+        (0, 0) if hollow => Some("reserved (IPv4-compatible)"),
+        (0x64, 0xff9b) if hollow => v4(6).or(Some("reserved (NAT64)")),
+        (0x64, 0xff9b) => Some("private (NAT64)"),
+        (0x2002, _) => v4(1).or(Some("reserved (6to4)")),
+        (0x2001, 0) => Some("a tunnel (Teredo)"),
+        (0x2001, 0xdb8) | (0x3fff, 0..=0xfff) => Some("reserved for documentation"),
+        (0x100, 0) if parts[2..4] == [0; 2] => Some("a black hole"),
+        (0xfc00..=0xfdff, _) => Some("private (unique local)"),
+        (0xfe80..=0xfebf, _) => Some("link-local"),
+        (0xfec0..=0xfeff, _) => Some("private (site-local)"),
+        (0xff00.., _) => Some("multicast"),
+        (0x2001, 1..=0x1ff) => Some("reserved for protocols"),
+        // Only 2000::/3 is given out.
+        (0x2000..=0x3fff, _) => None,
+        _ => Some("reserved"),
     }
 }
 

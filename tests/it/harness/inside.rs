@@ -26,7 +26,11 @@ pub struct Inside {
 impl Inside {
     /// Starts Core on this folder with these parts; gives the words of the error if it does not start.
     pub async fn try_start(dir: &Path, parts: Parts) -> Result<Self, String> {
-        let settings = settings(dir);
+        Self::try_start_with(settings(dir), parts).await
+    }
+
+    /// Starts Core with these settings and parts; gives the words of the error if it does not start.
+    pub async fn try_start_with(settings: Settings, parts: Parts) -> Result<Self, String> {
         let (started, start) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {

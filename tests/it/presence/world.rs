@@ -15,7 +15,11 @@ use vpn_core::{
 
 use crate::{
     faults::fleet::Place,
-    harness::{http::register, inside::Inside, rpc::Agent},
+    harness::{
+        http::register,
+        inside::{Inside, settings},
+        rpc::Agent,
+    },
 };
 
 /// So many register at the same time.
@@ -27,6 +31,7 @@ pub struct World {
     pub clock: Clock,
     pub nodes: Vec<Node>,
     pub dir: TempDir,
+    redis: Option<String>,
 }
 
 /// A node.
@@ -39,15 +44,21 @@ pub struct Node {
 impl World {
     /// Core and so many nodes, on a clock that begins with now.
     pub async fn new(nodes: usize) -> Self {
+        Self::with(nodes, None).await
+    }
+
+    /// The same with a mirror, if one is given.
+    pub async fn with(nodes: usize, redis: Option<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual(Clock::system().now());
-        let inside = start(&dir, &clock).await;
+        let inside = start(&dir, &clock, redis.as_deref()).await;
         let nodes = enroll(&inside, nodes).await;
         Self {
             inside,
             clock,
             nodes,
             dir,
+            redis,
         }
     }
 
@@ -58,10 +69,11 @@ impl World {
             clock,
             nodes,
             dir,
+            redis,
         } = self;
         inside.stop().await;
         clock.advance(pause);
-        let inside = start(&dir, &clock).await;
+        let inside = start(&dir, &clock, redis.as_deref()).await;
         let reconnect = |node: Node| Node {
             agent: Agent::connect(inside.ports.grpc, &node.agent.key),
             ..node
@@ -71,6 +83,7 @@ impl World {
             inside,
             clock,
             dir,
+            redis,
         }
     }
 
@@ -118,12 +131,14 @@ pub async fn metrics(inside: &Inside) -> String {
     request.send().await.unwrap().text().await.unwrap()
 }
 
-async fn start(dir: &TempDir, clock: &Clock) -> Inside {
+async fn start(dir: &TempDir, clock: &Clock, redis: Option<&str>) -> Inside {
     let parts = Parts {
         clock: clock.clone(),
         ..Parts::default()
     };
-    Inside::start(dir.path(), parts).await
+    let mut settings = settings(dir.path());
+    settings.redis_url = redis.map(Into::into);
+    Inside::try_start_with(settings, parts).await.unwrap()
 }
 
 /// Registers so many nodes.

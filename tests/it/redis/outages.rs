@@ -37,6 +37,7 @@ struct Scene {
     crew: Crew,
     look: Look,
     memory: u64,
+    arrivals: u64,
     _dir: tempfile::TempDir,
 }
 
@@ -53,6 +54,7 @@ impl Scene {
         .await;
         Self {
             memory: core.resident(),
+            arrivals: arrivals(&core).await,
             core,
             crew,
             look,
@@ -78,6 +80,11 @@ impl Scene {
             wrong.borrow()
         );
         assert_eq!(self.crew.failed(), 0, "{what}: a node noticed it");
+        assert_eq!(
+            arrivals(&self.core).await,
+            self.arrivals,
+            "{what}: users came who were there"
+        );
         let growth = self.core.resident().saturating_sub(self.memory);
         eprintln!("{what}: {} KB more memory", growth >> 10);
         assert!(growth <= GROWTH_MAX, "{what}: {} MB more", growth >> 20);
@@ -88,6 +95,15 @@ async fn redis_is(core: &Core) -> String {
     let ready = send(reqwest::Client::new().get(format!("http://127.0.0.1:{}/readyz", core.ports.http))).await;
     assert_eq!(ready.status, 200, "{}", ready.body);
     ready.body["redis"].as_str().unwrap().to_owned()
+}
+
+/// How often a user came, as Core tells it.
+async fn arrivals(core: &Core) -> u64 {
+    let request = core.admin().request(reqwest::Method::GET, "/metrics");
+    let metrics = request.send().await.unwrap().text().await.unwrap();
+    let line = "core_events_total{type=\"user.online\"} ";
+    let count = metrics.lines().find_map(|it| it.strip_prefix(line));
+    count.map_or(0, |count| count.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
