@@ -13,14 +13,18 @@ use reqwest::{Method, StatusCode};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
+use tonic::Status;
 use vpn_core::proto::nodeservice::HeartbeatRequest;
 
 use super::{
     fleet::Place,
     ledger::{Line, Refusal, Report, refusal},
 };
+
+/// An agent waits so long for an answer.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// So many reports an agent has under way.
 pub const UNDER_WAY: i64 = 3;
@@ -142,14 +146,18 @@ impl Agent {
                 if line.as_ref().is_none_or(|line| line.place != place) {
                     line = Some(Line::new(place, &self.key).await);
                 }
-                let line = line.as_ref().unwrap();
-                let sent = join_all(left.iter().map(|report| self.send(line, report))).await;
+                let open = line.as_ref().unwrap();
+                let sent = join_all(left.iter().map(|report| self.send(open, report))).await;
                 left = left
                     .into_iter()
                     .zip(sent)
                     .filter(|(_, sent)| !sent)
                     .map(|(report, _)| report)
                     .collect();
+                if !left.is_empty() {
+                    // As an agent would: what did not answer is not called again on the same connection.
+                    line = None;
+                }
             }
             self.ask(line.as_ref().unwrap()).await;
             ledger.extend(reports);
@@ -158,7 +166,8 @@ impl Agent {
     }
 
     async fn send(&self, line: &Line, report: &Report) -> bool {
-        let sent = line.send(report).await;
+        let late = |_| Err(Refusal::Lost("no answer in time".to_owned()));
+        let sent = timeout(DEADLINE, line.send(report)).await.unwrap_or_else(late);
         if sent.is_ok() {
             self.field.acknowledged.fetch_add(1, SeqCst);
             self.acknowledgements.add_permits(1);
@@ -169,9 +178,18 @@ impl Agent {
     /// What a node asks beside its reports, over either transport.
     async fn ask(&self, line: &Line) {
         let mut client = line.rpc.client.clone();
-        let beat = client.heartbeat(line.rpc.request(HeartbeatRequest::default())).await;
+        let beat = timeout(
+            DEADLINE,
+            client.heartbeat(line.rpc.request(HeartbeatRequest::default())),
+        )
+        .await;
+        let beat = beat.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
         self.note(&beat.map(|_| ()).map_err(|status| refusal(&status)));
-        let config = line.http(Method::GET, "/node/config/latest").send().await;
+        let config = line
+            .http(Method::GET, "/node/config/latest")
+            .timeout(DEADLINE)
+            .send()
+            .await;
         self.note(&match config {
             Ok(answer) if answer.status() == StatusCode::OK => Ok(()),
             Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => Err(Refusal::Stranger),
