@@ -1,12 +1,15 @@
 //! The log and the metrics.
 
-use std::{io::IsTerminal as _, sync::OnceLock};
+use std::{io::IsTerminal as _, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Upper bounds of the time histograms, in seconds: from a call decided in memory to a slow store.
 const SECONDS: &[f64] = &[0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
+
+/// How often measured times are folded into their histograms: until then each takes 8 bytes, and at 10,000 calls a second that is 400 KB.
+pub const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts the log on stderr, for people or as JSON lines (by default what fits where it goes): what `RUST_LOG` lets through, else `info`. Only the first call counts.
 pub fn start_log(pretty: Option<bool>) {

@@ -19,6 +19,7 @@ use crate::{
     },
     node::{keys::Keys, registry::Nodes},
     store::{Retention, Store},
+    telemetry,
 };
 
 use super::snapshot::{self, Snapshots};
@@ -79,12 +80,18 @@ impl Background {
             }
         });
         let look_up = ip_info.map(|job| job.run(stopped.clone()));
-        let save_snapshot = jobs::repeat(snapshot::EVERY, stopped, move || {
+        let save_snapshot = jobs::repeat(snapshot::EVERY, stopped.clone(), move || {
             let snapshots = Arc::clone(&snapshots);
             async move { snapshots.lock().await.save().await }
         });
+        let metrics = telemetry::start_metrics();
+        let fold_metrics = jobs::repeat(telemetry::FOLD_EVERY, stopped, move || {
+            metrics.run_upkeep();
+            std::future::ready(())
+        });
         let mut tasks = vec![
             tokio::spawn(watch),
+            tokio::spawn(fold_metrics),
             tokio::spawn(housekeeper),
             tokio::spawn(save_samples),
             tokio::spawn(save_states),
