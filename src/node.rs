@@ -181,8 +181,6 @@ pub const REASONS_MAX: usize = 10;
 pub struct LiveView {
     /// The last snapshot.
     pub stats: Option<Arc<StatsSnapshot>>,
-    /// Everybody who was connected at the last report; none if there was none.
-    pub online: Option<Arc<OnlineSet>>,
 }
 
 /// Hears of every usage report when it is durable: the ledger of quotas. The composition root gives the one that leads there.

@@ -282,7 +282,6 @@ impl Handler<Show> for NodeActor {
     fn handle(&mut self, _: Show, _: &mut Self::Context) -> Self::Result {
         MessageResult(LiveView {
             stats: self.state.stats(),
-            online: self.state.online(),
         })
     }
 }

@@ -297,11 +297,6 @@ impl NodeState {
         set
     }
 
-    /// The last full set of connected users, without those who left since.
-    pub fn online(&self) -> Option<Arc<OnlineSet>> {
-        self.online.clone()
-    }
-
     /// Who went after the last report that named him is not connected: gives the set without him, if that is another. The next full set decides
     /// anew.
     pub fn see_off(&mut self, rows: &[SessionRow]) -> Option<Arc<OnlineSet>> {
