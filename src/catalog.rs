@@ -11,6 +11,7 @@ mod ends;
 pub mod follow;
 pub mod ledger;
 pub mod overlay;
+mod placed;
 pub mod render;
 pub mod render_mtproto;
 pub mod render_xray;

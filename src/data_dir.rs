@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::Write as _,
+    io::{BufWriter, IntoInnerError, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -183,10 +183,15 @@ pub fn embedded_store(path: &Path) -> PathBuf {
 
 /// Puts a file in place whole or not at all, and durably.
 pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    replace_by(path, |file| file.write_all(content))
+}
+
+/// As [`replace`], by what is written piece by piece.
+pub fn replace_by(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> std::io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
+    let mut file = BufWriter::new(File::create(&beside)?);
+    write(&mut file)?;
+    file.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&beside, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -1,22 +1,23 @@
 //! The last good truth about all nodes, kept beside the journal, so that Core can start and serve without its store.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    borrow::Cow,
+    collections::HashMap,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
     clock::Clock,
     data_dir,
     journal::Journal,
     model::{
-        JournalId, KeyId, NodeId, Position, ProtocolId, Time,
-        node::{NodeKey, NodeRecord, NodeStatus, Seed, StoredState, SyncStatus},
+        JournalId, KeyId, NodeId, Position, Time,
+        node::{NodeKey, NodeRecord, NodeStatus, Own, Seed, StoredState, SyncStatus},
         node_config::{CONFIG_LARGE, ConfigHash, NodeConfig, Rendered},
         secrets::SecretHash,
     },
@@ -40,14 +41,24 @@ pub struct Snapshots {
 }
 
 #[derive(Serialize, Deserialize)]
-struct File {
+struct File<Keys, Lines> {
     form: u32,
     at: Time,
     /// What the journal said up to here is in it.
     journal: String,
     position: u64,
-    keys: Vec<KeyLine>,
-    nodes: Vec<NodeLine>,
+    keys: Keys,
+    nodes: Lines,
+}
+
+/// Lines that are made while they are written: a large fleet's all at once would take as much memory as the fleet.
+struct Each<'a, T, Line>(&'a [T], fn(&'a T) -> Line);
+
+impl<T, Line: Serialize> Serialize for Each<'_, T, Line> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(all, line) = self;
+        serializer.collect_seq(all.iter().map(line))
+    }
 }
 
 /// What of the file says which revisions were given out.
@@ -87,13 +98,13 @@ struct KeyLine {
 }
 
 #[derive(Serialize, Deserialize)]
-struct NodeLine {
+struct NodeLine<'a> {
     id: NodeId,
-    name: String,
+    name: Cow<'a, str>,
     ip: IpAddr,
     port: u16,
-    region: String,
-    domain: Option<String>,
+    region: Cow<'a, str>,
+    domain: Option<Cow<'a, str>>,
     enabled: bool,
     traffic_multiplier: f64,
     created_at: Time,
@@ -102,12 +113,12 @@ struct NodeLine {
     sync_status: SyncStatus,
     applied_revision: i64,
     last_seen_at: Option<Time>,
-    protocols: BTreeSet<ProtocolId>,
-    outbound_tags: BTreeSet<String>,
+    #[serde(flatten)]
+    own: Cow<'a, Own>,
     revision: i64,
-    client_map: String,
-    mtproto_client_map: String,
-    services: String,
+    client_map: Cow<'a, str>,
+    mtproto_client_map: Cow<'a, str>,
+    services: Cow<'a, str>,
     structure: String,
     users: String,
 }
@@ -136,17 +147,19 @@ impl Snapshots {
         if self.written == Some(mark) {
             return;
         }
-        let file = File {
-            form: FORM,
-            at: self.clock.now(),
-            journal: journal.to_string(),
-            position: position.0,
-            keys: keys.into_iter().map(KeyLine::from).collect(),
-            nodes: nodes.iter().map(|(seed, state)| NodeLine::new(seed, *state)).collect(),
-        };
-        let path = self.path.clone();
+        let (path, at) = (self.path.clone(), self.clock.now());
         let written = tokio::task::spawn_blocking(move || {
-            data_dir::replace(&path, &serde_json::to_vec(&file).map_err(std::io::Error::other)?)
+            let file = File {
+                form: FORM,
+                at,
+                journal: journal.to_string(),
+                position: position.0,
+                keys: Each(&keys, KeyLine::new),
+                nodes: Each(&nodes, |(seed, state)| NodeLine::new(seed, *state)),
+            };
+            data_dir::replace_by(&path, |out| {
+                serde_json::to_writer(out, &file).map_err(std::io::Error::other)
+            })
         });
         match written.await {
             Ok(Ok(())) => self.written = Some(mark),
@@ -164,7 +177,7 @@ impl Snapshots {
 
     /// Reads it: nodes and keys are there again. Gives up to where the journal is in it.
     pub fn load(&self) -> anyhow::Result<(JournalId, Position)> {
-        let file: File = serde_json::from_slice(&std::fs::read(&self.path)?)?;
+        let file: File<Vec<KeyLine>, Vec<NodeLine<'_>>> = serde_json::from_slice(&std::fs::read(&self.path)?)?;
         anyhow::ensure!(file.form == FORM, "the snapshot has form {}, not {FORM}", file.form);
         let keys = file
             .keys
@@ -193,8 +206,8 @@ pub(super) fn large_configs(dir: &Path) -> anyhow::Result<Vec<(NodeId, u64)>> {
         .collect())
 }
 
-impl From<(SecretHash, KeyId, NodeId, bool)> for KeyLine {
-    fn from((hash, id, node, used): (SecretHash, KeyId, NodeId, bool)) -> Self {
+impl KeyLine {
+    fn new(&(hash, id, node, used): &(SecretHash, KeyId, NodeId, bool)) -> Self {
         Self {
             hash: hex(&hash.0),
             id,
@@ -202,9 +215,7 @@ impl From<(SecretHash, KeyId, NodeId, bool)> for KeyLine {
             used,
         }
     }
-}
 
-impl KeyLine {
     fn key(self, at: Time) -> anyhow::Result<NodeKey> {
         Ok(NodeKey {
             id: self.id,
@@ -217,16 +228,16 @@ impl KeyLine {
     }
 }
 
-impl NodeLine {
-    fn new(seed: &Seed, state: StoredState) -> Self {
+impl<'a> NodeLine<'a> {
+    fn new(seed: &'a Seed, state: StoredState) -> Self {
         let (record, config) = (&seed.record, &seed.config);
         Self {
             id: record.id,
-            name: record.name.clone(),
+            name: record.name.as_str().into(),
             ip: record.ip,
             port: record.port,
-            region: record.region.clone(),
-            domain: record.domain.clone(),
+            region: record.region.as_str().into(),
+            domain: record.domain.as_deref().map(Cow::from),
             enabled: record.enabled,
             traffic_multiplier: record.traffic_multiplier,
             created_at: record.created_at,
@@ -235,12 +246,11 @@ impl NodeLine {
             sync_status: state.sync_status,
             applied_revision: state.applied_revision,
             last_seen_at: state.last_seen_at,
-            protocols: seed.protocols.clone(),
-            outbound_tags: seed.outbound_tags.clone(),
+            own: Cow::Borrowed(&seed.own),
             revision: config.revision(),
-            client_map: config.client_map().to_owned(),
-            mtproto_client_map: config.mtproto_client_map().to_owned(),
-            services: config.services().to_owned(),
+            client_map: config.client_map().into(),
+            mtproto_client_map: config.mtproto_client_map().into(),
+            services: config.services().into(),
             structure: config.structure().to_string(),
             users: config.users().to_string(),
         }
@@ -248,9 +258,9 @@ impl NodeLine {
 
     fn seed(self) -> anyhow::Result<Seed> {
         let rendered = Rendered {
-            client_map: self.client_map,
-            mtproto_client_map: self.mtproto_client_map,
-            services: self.services,
+            client_map: self.client_map.into_owned(),
+            mtproto_client_map: self.mtproto_client_map.into_owned(),
+            services: self.services.into_owned(),
             structure: ConfigHash(unhex(&self.structure)?),
             users: ConfigHash(unhex(&self.users)?),
             problems: Vec::new(),
@@ -258,11 +268,11 @@ impl NodeLine {
         let config = NodeConfig::new(self.revision, rendered);
         let record = NodeRecord {
             id: self.id,
-            name: self.name,
+            name: self.name.into_owned(),
             ip: self.ip,
             port: self.port,
-            region: self.region,
-            domain: self.domain,
+            region: self.region.into_owned(),
+            domain: self.domain.map(Cow::into_owned),
             enabled: self.enabled,
             traffic_multiplier: self.traffic_multiplier,
             revision: self.revision,
@@ -277,9 +287,8 @@ impl NodeLine {
             version: self.version,
         };
         Ok(Seed {
-            record,
-            protocols: self.protocols,
-            outbound_tags: self.outbound_tags,
+            record: Arc::new(record),
+            own: self.own.into_owned(),
             config: Arc::new(config),
         })
     }

@@ -44,7 +44,7 @@ pub struct Catalogue {
     pub(super) clock: Clock,
     pub(super) renderer: Renderer,
     pub(super) snapshot: Snapshot,
-    pub(super) records: HashMap<NodeId, NodeRecord>,
+    pub(super) records: HashMap<NodeId, Arc<NodeRecord>>,
     /// Nodes whose configs are not what the catalogue says.
     pub(super) dirty: BTreeSet<NodeId>,
     /// Nodes whose configs could not be rendered, and when they are tried again.
@@ -157,7 +157,7 @@ impl Catalogue {
     /// A node that just registered.
     pub async fn welcome(&mut self, record: NodeRecord) {
         let node = record.id;
-        self.records.insert(node, record);
+        self.records.insert(node, Arc::new(record));
         if let Err(error) = self.seat(&BTreeSet::from([node]), Why::Change).await {
             tracing::warn!(node = %node, %error, "a new node's config waits for its revision");
         }
@@ -247,7 +247,7 @@ impl Catalogue {
             {
                 self.dirty.insert(record.id);
             }
-            self.records.insert(record.id, record);
+            self.records.insert(record.id, Arc::new(record));
         }
         self.pending_keys = Some((ids, keys));
     }

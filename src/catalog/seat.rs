@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::{
     NodeId, SubscriptionId,
-    node::{NodeRecord, Seed},
+    node::{NodeRecord, Own, Seed},
     node_config::{NodeConfig, Rendered},
 };
 use crate::store::{StoreError, Wanted};
@@ -21,7 +21,7 @@ pub const SLICE: usize = 64;
 
 /// A node that was rendered and waits for its revision.
 struct Candidate {
-    record: NodeRecord,
+    record: Arc<NodeRecord>,
     rendered: Rendered,
 }
 
@@ -67,7 +67,7 @@ impl Catalogue {
     }
 
     fn candidate(&mut self, node: NodeId, why: Why) -> Option<Candidate> {
-        let record = self.records.get(&node)?.clone();
+        let record = Arc::clone(self.records.get(&node)?);
         let now = self.clock.now();
         let rendered = catch_unwind(AssertUnwindSafe(|| (self.renderer)(&record, &self.snapshot, now)));
         if let Ok(rendered) = rendered {
@@ -131,28 +131,29 @@ impl Catalogue {
         }
     }
 
-    fn adopt(&mut self, mut record: NodeRecord, rendered: Rendered, revision: i64) {
+    fn adopt(&mut self, mut record: Arc<NodeRecord>, rendered: Rendered, revision: i64) {
         let hash = rendered.hash();
         let kept = self.sink.current(record.id).filter(|it| {
             it.revision() == revision && it.hash() == hash && it.problems() == rendered.problems.as_slice()
         });
         let config = kept.unwrap_or_else(|| Arc::new(NodeConfig::new(revision, rendered)));
-        (record.revision, record.config_hash) = (revision, Some(hash));
-        if !self.provisional.contains_key(&record.id) {
-            self.records.insert(record.id, record.clone());
+        if (record.revision, record.config_hash) != (revision, Some(hash)) {
+            let settled = Arc::make_mut(&mut record);
+            (settled.revision, settled.config_hash) = (revision, Some(hash));
         }
-        let own_tags = self
-            .snapshot
-            .outbounds(record.id)
-            .into_iter()
-            .map(|row| row.tag.clone());
-        self.sink.adopt(Seed {
-            protocols: self.snapshot.protocols(record.id).iter().map(|row| row.id).collect(),
-            // The two that every node has from the start.
-            outbound_tags: own_tags.chain(["direct", "block"].map(str::to_owned)).collect(),
-            record,
-            config,
-        });
+        if !self.provisional.contains_key(&record.id) {
+            self.records.insert(record.id, Arc::clone(&record));
+        }
+        let own = self.own(record.id);
+        self.sink.adopt(Seed { record, own, config });
+    }
+
+    fn own(&self, node: NodeId) -> Own {
+        let protocols = self.snapshot.protocols(node).iter().map(|row| row.id);
+        let tags = self.snapshot.outbounds(node).iter().map(|row| row.tag.as_str());
+        // The two that every node has from the start.
+        let tags = tags.chain(["direct", "block"]).map(Box::from);
+        Own::new(protocols, tags)
     }
 }
 

@@ -1,12 +1,9 @@
 //! The catalogue in memory, sorted so that one node's part is found at once, and so that a changed row leads to the nodes that it touches.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::Hash,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::{
-    LinkId, LsId, NodeId, OutboundId, ProtocolId, SubscriptionId, Time, UserId,
+    LinkId, LsId, NodeId, ProtocolId, SubscriptionId, Time, UserId,
     catalog::{
         Catalog, Link, NodeBalancer, NodeOutbound, NodeProtocol, NodeProtocolLink, NodeRoutingRule, Subscription,
         SubscriptionLink, SubscriptionStatus, User, UserStatus,
@@ -15,6 +12,7 @@ use crate::model::{
 };
 
 pub use super::client::{Client, Limits};
+use super::placed::{Placed, Places};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -23,11 +21,11 @@ pub struct Snapshot {
     subscriptions: HashMap<SubscriptionId, Subscription>,
     links: HashMap<LinkId, Link>,
     credentials: HashMap<LsId, SubscriptionLink>,
-    members: HashMap<ProtocolId, BTreeMap<LsId, Option<i64>>>,
-    protocols: HashMap<NodeId, BTreeMap<ProtocolId, NodeProtocol>>,
-    outbounds: HashMap<NodeId, BTreeMap<OutboundId, NodeOutbound>>,
-    rules: HashMap<NodeId, BTreeMap<i64, NodeRoutingRule>>,
-    balancers: HashMap<NodeId, BTreeMap<i64, NodeBalancer>>,
+    members: HashMap<ProtocolId, Members>,
+    protocols: Places<NodeProtocol>,
+    outbounds: Places<NodeOutbound>,
+    rules: Places<NodeRoutingRule>,
+    balancers: Places<NodeBalancer>,
     ways: Ways,
 }
 
@@ -38,11 +36,10 @@ struct Ways {
     credentials_of_link: HashMap<LinkId, BTreeSet<LsId>>,
     credentials_of_subscription: HashMap<SubscriptionId, BTreeSet<LsId>>,
     protocols_of_credentials: HashMap<LsId, BTreeSet<ProtocolId>>,
-    node_of_protocol: HashMap<ProtocolId, NodeId>,
-    node_of_outbound: HashMap<OutboundId, NodeId>,
-    node_of_rule: HashMap<i64, NodeId>,
-    node_of_balancer: HashMap<i64, NodeId>,
 }
+
+/// Who is on an inbound, by `lsId`, and his place there.
+type Members = Box<[(LsId, Option<i64>)]>;
 
 impl Snapshot {
     /// Sorts a whole catalogue.
@@ -104,31 +101,24 @@ impl Snapshot {
             RowRef::Subscription(id) => self.nodes_of(ways.credentials_of_subscription.get(&id)),
             RowRef::Link(id) => self.nodes_of(ways.credentials_of_link.get(&id)),
             RowRef::SubscriptionLink(id) => self.nodes_of(Some(&BTreeSet::from([id]))),
-            RowRef::Protocol(id) => ways.node_of_protocol.get(&id).copied().into_iter().collect(),
-            RowRef::Outbound(id) => ways.node_of_outbound.get(&id).copied().into_iter().collect(),
-            RowRef::Rule(id) => ways.node_of_rule.get(&id).copied().into_iter().collect(),
-            RowRef::Balancer(id) => ways.node_of_balancer.get(&id).copied().into_iter().collect(),
+            RowRef::Protocol(id) => self.protocols.node_of(id).into_iter().collect(),
+            RowRef::Outbound(id) => self.outbounds.node_of(id).into_iter().collect(),
+            RowRef::Rule(id) => self.rules.node_of(id).into_iter().collect(),
+            RowRef::Balancer(id) => self.balancers.node_of(id).into_iter().collect(),
         }
     }
 
     /// A row as it is here.
     pub fn row(&self, row: RowRef) -> Option<CatalogRow> {
-        let ways = &self.ways;
         Some(match row {
             RowRef::User(id) => CatalogRow::User(self.users.get(&id)?.clone()),
             RowRef::Subscription(id) => CatalogRow::Subscription(self.subscriptions.get(&id)?.clone()),
             RowRef::Link(id) => CatalogRow::Link(self.links.get(&id)?.clone()),
             RowRef::SubscriptionLink(id) => CatalogRow::SubscriptionLink(self.credentials.get(&id)?.clone()),
-            RowRef::Protocol(id) => {
-                CatalogRow::Protocol(self.protocols.get(ways.node_of_protocol.get(&id)?)?.get(&id)?.clone())
-            }
-            RowRef::Outbound(id) => {
-                CatalogRow::Outbound(self.outbounds.get(ways.node_of_outbound.get(&id)?)?.get(&id)?.clone())
-            }
-            RowRef::Rule(id) => CatalogRow::Rule(self.rules.get(ways.node_of_rule.get(&id)?)?.get(&id)?.clone()),
-            RowRef::Balancer(id) => {
-                CatalogRow::Balancer(self.balancers.get(ways.node_of_balancer.get(&id)?)?.get(&id)?.clone())
-            }
+            RowRef::Protocol(id) => CatalogRow::Protocol(self.protocols.get(id)?.clone()),
+            RowRef::Outbound(id) => CatalogRow::Outbound(self.outbounds.get(id)?.clone()),
+            RowRef::Rule(id) => CatalogRow::Rule(self.rules.get(id)?.clone()),
+            RowRef::Balancer(id) => CatalogRow::Balancer(self.balancers.get(id)?.clone()),
         })
     }
 
@@ -164,39 +154,23 @@ impl Snapshot {
     }
 
     /// The inbounds that are or were a node's, in the order of the config.
-    pub fn protocols(&self, node: NodeId) -> Vec<&NodeProtocol> {
-        let mut rows: Vec<_> = self
-            .protocols
-            .get(&node)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .collect();
-        rows.sort_by_key(|row| (row.position, row.id));
-        rows
+    pub fn protocols(&self, node: NodeId) -> &[NodeProtocol] {
+        self.protocols.on(node)
     }
 
     /// The outbounds that are or were a node's, in the order of the config.
-    pub fn outbounds(&self, node: NodeId) -> Vec<&NodeOutbound> {
-        let mut rows: Vec<_> = self
-            .outbounds
-            .get(&node)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .collect();
-        rows.sort_by_key(|row| (row.position, row.id));
-        rows
+    pub fn outbounds(&self, node: NodeId) -> &[NodeOutbound] {
+        self.outbounds.on(node)
     }
 
     /// The routing rules of a node, in order.
-    pub fn rules(&self, node: NodeId) -> Vec<&NodeRoutingRule> {
-        let mut rows: Vec<_> = self.rules.get(&node).into_iter().flat_map(BTreeMap::values).collect();
-        rows.sort_by_key(|row| (row.position, row.id));
-        rows
+    pub fn rules(&self, node: NodeId) -> &[NodeRoutingRule] {
+        self.rules.on(node)
     }
 
     /// The balancers of a node, in order.
-    pub fn balancers(&self, node: NodeId) -> impl Iterator<Item = &NodeBalancer> {
-        self.balancers.get(&node).into_iter().flat_map(BTreeMap::values)
+    pub fn balancers(&self, node: NodeId) -> &[NodeBalancer] {
+        self.balancers.on(node)
     }
 
     /// Everybody who may connect through an inbound now, by `lsId`.
@@ -234,8 +208,7 @@ impl Snapshot {
             .filter_map(|ls| ways.protocols_of_credentials.get(ls))
             .flatten();
         protocols
-            .filter_map(|protocol| ways.node_of_protocol.get(protocol))
-            .copied()
+            .filter_map(|protocol| self.protocols.node_of(*protocol))
             .collect()
     }
 
@@ -275,26 +248,10 @@ impl Snapshot {
         balancers: Vec<NodeBalancer>,
         touched: &mut BTreeSet<NodeId>,
     ) {
-        for row in protocols {
-            touched.insert(row.node_id);
-            self.ways.node_of_protocol.insert(row.id, row.node_id);
-            self.protocols.entry(row.node_id).or_default().insert(row.id, row);
-        }
-        for row in outbounds {
-            touched.insert(row.node_id);
-            self.ways.node_of_outbound.insert(row.id, row.node_id);
-            self.outbounds.entry(row.node_id).or_default().insert(row.id, row);
-        }
-        for row in rules {
-            touched.insert(row.node_id);
-            self.ways.node_of_rule.insert(row.id, row.node_id);
-            self.rules.entry(row.node_id).or_default().insert(row.id, row);
-        }
-        for row in balancers {
-            touched.insert(row.node_id);
-            self.ways.node_of_balancer.insert(row.id, row.node_id);
-            self.balancers.entry(row.node_id).or_default().insert(row.id, row);
-        }
+        put(&mut self.protocols, protocols, touched);
+        put(&mut self.outbounds, outbounds, touched);
+        put(&mut self.rules, rules, touched);
+        put(&mut self.balancers, balancers, touched);
     }
 
     fn put_members(
@@ -307,28 +264,31 @@ impl Snapshot {
         for (protocol, ls, slot) in members {
             given.entry(protocol).or_default().insert(ls, slot);
         }
-        // Of a whole membership nearly all are there already: only who came or left costs a way.
-        let ways = &mut self.ways.protocols_of_credentials;
         for protocol in protocols.iter().collect::<BTreeSet<_>>() {
-            touched.extend(self.ways.node_of_protocol.get(protocol));
-            let now = given.remove(protocol).unwrap_or_default();
-            let before = self.members.remove(protocol).unwrap_or_default();
-            for ls in before.keys().filter(|ls| !now.contains_key(ls)) {
-                ways.entry(*ls).or_default().remove(protocol);
-            }
-            for ls in now.keys().filter(|ls| !before.contains_key(ls)) {
-                ways.entry(*ls).or_default().insert(*protocol);
-            }
-            if !now.is_empty() {
-                self.members.insert(*protocol, now);
-            }
+            touched.extend(self.protocols.node_of(*protocol));
+            self.set_members(*protocol, given.remove(protocol).unwrap_or_default());
         }
         // Inbounds of which not all members were given only gain.
         for (protocol, joined) in given {
-            for ls in joined.keys() {
-                ways.entry(*ls).or_default().insert(protocol);
-            }
-            self.members.entry(protocol).or_default().extend(joined);
+            let mut all: BTreeMap<_, _> = self.members.remove(&protocol).unwrap_or_default().into_iter().collect();
+            all.extend(joined);
+            self.set_members(protocol, all);
+        }
+    }
+
+    fn set_members(&mut self, protocol: ProtocolId, now: BTreeMap<LsId, Option<i64>>) {
+        let before = self.members.remove(&protocol).unwrap_or_default();
+        // Nearly all are there already: only who came or left costs a way.
+        let ways = &mut self.ways.protocols_of_credentials;
+        for (ls, _) in before.iter().filter(|(ls, _)| !now.contains_key(ls)) {
+            ways.entry(*ls).or_default().remove(&protocol);
+        }
+        let was_there = |ls: &LsId| before.binary_search_by_key(ls, |(ls, _)| *ls).is_ok();
+        for ls in now.keys().filter(|ls| !was_there(ls)) {
+            ways.entry(*ls).or_default().insert(protocol);
+        }
+        if !now.is_empty() {
+            self.members.insert(protocol, now.into_iter().collect());
         }
     }
 
@@ -355,26 +315,22 @@ impl Snapshot {
                 }
             }
             RowRef::Protocol(id) => {
-                take_out(&mut self.ways.node_of_protocol, &mut self.protocols, id);
-                for ls in self.members.remove(&id).into_iter().flatten().map(|(ls, _)| ls) {
-                    self.ways.protocols_of_credentials.entry(ls).or_default().remove(&id);
-                }
+                self.protocols.remove(id);
+                self.set_members(id, BTreeMap::new());
             }
-            RowRef::Outbound(id) => take_out(&mut self.ways.node_of_outbound, &mut self.outbounds, id),
-            RowRef::Rule(id) => take_out(&mut self.ways.node_of_rule, &mut self.rules, id),
-            RowRef::Balancer(id) => take_out(&mut self.ways.node_of_balancer, &mut self.balancers, id),
+            RowRef::Outbound(id) => self.outbounds.remove(id),
+            RowRef::Rule(id) => self.rules.remove(id),
+            RowRef::Balancer(id) => self.balancers.remove(id),
         }
     }
 }
 
-/// Takes a row out of its node's, and the way to it.
-fn take_out<Id: Copy + Eq + Hash + Ord, Row>(
-    ways: &mut HashMap<Id, NodeId>,
-    rows: &mut HashMap<NodeId, BTreeMap<Id, Row>>,
-    id: Id,
-) {
-    if let Some(of_node) = ways.remove(&id).and_then(|node| rows.get_mut(&node)) {
-        of_node.remove(&id);
+/// Takes rows; the nodes that they were on and are on are touched.
+fn put<Row: Placed>(places: &mut Places<Row>, rows: Vec<Row>, touched: &mut BTreeSet<NodeId>) {
+    for row in rows {
+        touched.extend(places.node_of(row.id()));
+        touched.insert(row.node());
+        places.put(row);
     }
 }
 

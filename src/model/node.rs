@@ -96,13 +96,40 @@ impl StoredState {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seed {
     /// The node's row. Its revision, hash and state are those of the moment when the seed was made.
-    pub record: NodeRecord,
-    /// The inbounds that are or ever were the node's.
-    pub protocols: BTreeSet<ProtocolId>,
-    /// The tags of the outbounds that are or ever were the node's.
-    pub outbound_tags: BTreeSet<String>,
+    pub record: Arc<NodeRecord>,
+    /// What the node may report usage for.
+    pub own: Own,
     /// The config that it should run.
     pub config: Arc<NodeConfig>,
+}
+
+/// What is or ever was a node's, sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Own {
+    protocols: Box<[ProtocolId]>,
+    outbound_tags: Box<[Box<str>]>,
+}
+
+impl Own {
+    /// Sorts these.
+    pub fn new(protocols: impl IntoIterator<Item = ProtocolId>, tags: impl IntoIterator<Item = Box<str>>) -> Self {
+        let protocols: BTreeSet<_> = protocols.into_iter().collect();
+        let outbound_tags: BTreeSet<_> = tags.into_iter().collect();
+        Self {
+            protocols: protocols.into_iter().collect(),
+            outbound_tags: outbound_tags.into_iter().collect(),
+        }
+    }
+
+    /// Whether an inbound is or was the node's.
+    pub fn has_protocol(&self, protocol: ProtocolId) -> bool {
+        self.protocols.binary_search(&protocol).is_ok()
+    }
+
+    /// Whether an outbound with this tag is or was the node's.
+    pub fn has_outbound(&self, tag: &str) -> bool {
+        self.outbound_tags.binary_search_by(|own| (**own).cmp(tag)).is_ok()
+    }
 }
 
 /// What a node says of itself when it registers.

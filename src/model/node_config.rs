@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 /// A config larger than this is above what gRPC clients take by default (4 MiB): agents must raise their limit.
 pub const CONFIG_LARGE: usize = 3 << 20;
 
+/// What a body has around its parts, at most.
+const FRAME: usize = 88;
+
 /// SHA-256 of a config's content, without its revision.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConfigHash(pub [u8; 32]);
@@ -97,7 +100,9 @@ impl NodeConfig {
             users,
             problems,
         } = rendered;
-        let mut body = format!("{{\"revision\":{revision}");
+        let mut body = String::with_capacity(FRAME + client_map.len() + mtproto_client_map.len() + services.len());
+        body.push_str("{\"revision\":");
+        body.push_str(&revision.to_string());
         let mut part = |name: &str, json: &str| {
             body.push_str(",\"");
             body.push_str(name);
@@ -115,7 +120,8 @@ impl NodeConfig {
         Self {
             revision,
             hash,
-            body: Bytes::from(body),
+            // Without room to grow: a fleet has one of these a node.
+            body: Bytes::from(body.into_boxed_str().into_boxed_bytes()),
             parts,
             structure,
             users,

@@ -77,7 +77,7 @@ impl Slot {
             return None;
         }
         let mut seed = Seed::clone(&self.seed);
-        seed.record.revision = lifted.revision();
+        Arc::make_mut(&mut seed.record).revision = lifted.revision();
         seed.config = lifted;
         Some(seed)
     }
@@ -139,7 +139,7 @@ mod tests {
         let mut slot = Slot::new(seed(5));
         let read = Arc::clone(&slot.seed.config);
         let mut renamed = Seed::clone(&slot.seed);
-        renamed.record.name = "de-2".to_owned();
+        Arc::make_mut(&mut renamed.record).name = "de-2".to_owned();
         slot.seed = Arc::new(renamed);
         let seed = slot.renumbered(&read, lifted(&read)).unwrap();
         assert_eq!((seed.record.name.as_str(), seed.config.revision()), ("de-2", 101));

@@ -141,7 +141,7 @@ impl NodeState {
     /// Checks a usage report: the entry to be made durable, and the receipt for it.
     pub fn usage(&mut self, report: &UsageReport, now: Time) -> (Entry, Receipt) {
         let seed = Arc::clone(&self.seed);
-        let checked = check_usage(&report.items, now, |protocol| seed.protocols.contains(&protocol));
+        let checked = check_usage(&report.items, now, |protocol| seed.own.has_protocol(protocol));
         self.note_skew(&checked);
         let receipt = receipt(&checked.rejected);
         let Checked { rows, rejected, .. } = checked;
@@ -160,7 +160,7 @@ impl NodeState {
 
     /// Checks an outbound-usage report.
     pub fn outbound_usage(&self, report: &OutboundReport, now: Time) -> (Entry, Receipt) {
-        let checked = check_outbound_usage(&report.items, |tag| self.seed.outbound_tags.contains(tag));
+        let checked = check_outbound_usage(&report.items, |tag| self.seed.own.has_outbound(tag));
         let receipt = receipt(&checked.rejected);
         let Checked { rows, rejected, .. } = checked;
         (
@@ -357,12 +357,10 @@ fn receipt(rejected: &[Rejected]) -> Receipt {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::model::{
         NodeId, ProtocolId,
-        node::NodeRecord,
+        node::{NodeRecord, Own},
         node_config::{ConfigHash, Rendered},
     };
 
@@ -377,7 +375,7 @@ pub(super) mod tests {
             problems: Vec::new(),
         };
         Arc::new(Seed {
-            record: NodeRecord {
+            record: Arc::new(NodeRecord {
                 id: NodeId(1),
                 name: "de-1".to_owned(),
                 ip: "192.0.2.1".parse().unwrap(),
@@ -391,9 +389,8 @@ pub(super) mod tests {
                 state: StoredState::NEW,
                 created_at: Time::default(),
                 version: 1,
-            },
-            protocols: BTreeSet::from([ProtocolId(3)]),
-            outbound_tags: BTreeSet::from(["direct".to_owned()]),
+            }),
+            own: Own::new([ProtocolId(3)], ["direct".into()]),
             config: Arc::new(NodeConfig::new(revision, rendered)),
         })
     }
