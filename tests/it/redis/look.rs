@@ -36,7 +36,7 @@ impl Look {
         let mut config = Config::from_url(url).unwrap();
         config.fail_fast = false;
         let performance = PerformanceConfig {
-            default_command_timeout: Duration::from_secs(1),
+            default_command_timeout: Duration::from_secs(3),
             ..PerformanceConfig::default()
         };
         let policy = ReconnectPolicy::new_constant(0, 100);

@@ -97,6 +97,16 @@ async fn redis_is(core: &Core) -> String {
     ready.body["redis"].as_str().unwrap().to_owned()
 }
 
+/// Has a cluster answer up to a second late, without end.
+async fn slow(members: &[Server]) -> std::convert::Infallible {
+    loop {
+        for (still, time) in [(true, Duration::from_secs(1)), (false, Duration::from_millis(50))] {
+            members.iter().for_each(|member| member.stand_still(still));
+            tokio::time::sleep(time).await;
+        }
+    }
+}
+
 /// How often a user came, as Core tells it.
 async fn arrivals(core: &Core) -> u64 {
     let request = core.admin().request(reqwest::Method::GET, "/metrics");
@@ -164,6 +174,19 @@ async fn of_a_cluster() {
     }
     redis.whole().await;
     scene.right_within(RIGHT_WITHIN, "a cluster that stood still").await;
+
+    tokio::select! {
+        never = slow(redis.members()) => match never {},
+        () = async {
+            tokio::time::sleep(outage()).await;
+            assert_eq!(redis_is(&scene.core).await, "ok");
+            scene.right_within(RIGHT_WITHIN, "while a cluster is slow by a second").await;
+        } => {}
+    }
+    for member in redis.members() {
+        member.stand_still(false);
+    }
+    scene.right_within(RIGHT_WITHIN, "a cluster that was slow").await;
 
     for member in redis.members() {
         member.kill();
