@@ -28,10 +28,15 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 
 use crate::{
-    auth::admins::Admins,
+    auth::{
+        address::Proxies,
+        admins::Admins,
+        guard::Guard,
+        limits::{Limits, Rates},
+    },
     catalog::seat::{RENDERER, Renderer},
     clock::Clock,
-    config::Settings,
+    config::{Settings, Switch},
     data_dir::DataDir,
     events::Events,
     flush::actor::{Drain, FlushActor},
@@ -131,6 +136,7 @@ impl Core {
         let admins = Admins::new(
             Arc::clone(&ground.store),
             ground.clock.clone(),
+            Arc::new(guard(settings, &ground.clock)),
             settings.admin_token.as_ref(),
         );
         let first_token = first_token(&admins).await;
@@ -263,6 +269,19 @@ impl Ground {
             store: Arc::new(InTime::new(store)),
         })
     }
+}
+
+fn guard(settings: &Settings, clock: &Clock) -> Guard {
+    let rates = Rates {
+        register_per_min: settings.limit_register_per_min,
+        auth_failures_per_min: settings.limit_auth_failures_per_min,
+        node_factor: settings.limit_node_factor,
+    };
+    let limits = (settings.limits == Switch::On).then(|| Limits::new(rates, clock));
+    if limits.is_none() {
+        tracing::warn!("LIMITS is off: anybody may call as often as he likes");
+    }
+    Guard::new(Proxies::new(settings.trusted_proxies.clone()), limits)
 }
 
 const fn retention(settings: &Settings) -> Retention {

@@ -1,9 +1,12 @@
 //! Who calls: nodes by their keys, admins by their tokens.
 
+pub mod address;
 pub mod admins;
+pub mod guard;
+pub mod limits;
 pub mod registration;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
@@ -18,8 +21,14 @@ use crate::{
     store::Store,
 };
 
+use guard::Guard;
+use limits::{Call, TooMany};
+
 /// How many unknown keys may be looked up in the store at a time: strangers must not keep it busy.
 const LOOKUPS_MAX: usize = 8;
+
+/// How many of those from addresses that have shown too many keys that are none: a good one among them may wait, but the others' do not wait for it.
+const SUSPECT_LOOKUPS_MAX: usize = 1;
 
 /// How long a call with an unknown key waits for its turn and its look-up together.
 const LOOKUP_WAIT: Duration = Duration::from_secs(2);
@@ -30,6 +39,8 @@ pub struct Authenticator {
     nodes: Nodes,
     store: Arc<dyn Store>,
     lookups: Semaphore,
+    suspect_lookups: Semaphore,
+    guard: Arc<Guard>,
     clock: Clock,
 }
 
@@ -49,31 +60,67 @@ pub enum AuthError {
     /// The key may be good, but the store that would know is away.
     #[error("the auth key can't be checked now")]
     Unsure,
+    /// Too many calls: of this address without a good key, or of this node.
+    #[error("too many calls: come back in {} s", whole_seconds(*.0))]
+    TooMany(Duration),
+}
+
+/// The seconds after which somebody may come back, at least one.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
+}
+
+impl From<TooMany> for AuthError {
+    fn from(TooMany(wait): TooMany) -> Self {
+        Self::TooMany(wait)
+    }
 }
 
 impl Authenticator {
     /// An authenticator that knows these keys and nodes.
-    pub fn new(keys: Arc<Keys>, nodes: Nodes, store: Arc<dyn Store>, clock: Clock) -> Self {
+    pub fn new(keys: Arc<Keys>, nodes: Nodes, store: Arc<dyn Store>, guard: Arc<Guard>, clock: Clock) -> Self {
         Self {
             keys,
             nodes,
             store,
             lookups: Semaphore::new(LOOKUPS_MAX),
+            suspect_lookups: Semaphore::new(SUSPECT_LOOKUPS_MAX),
+            guard,
             clock,
         }
     }
 
-    /// Lets a node in. A known key costs one hash and one look into memory.
-    pub async fn node(&self, key: &str) -> Result<Caller, AuthError> {
+    /// Who looks at addresses and rates.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Lets a node in for a call, and notes the sign of its life. A good key is never refused for what its address did before.
+    pub async fn admit(&self, key: &str, from: IpAddr, call: Call) -> Result<Caller, AuthError> {
+        let caller = self.node(key, from).await?;
+        self.nodes.seen(caller.node);
+        self.guard.node(caller.node, call)?;
+        Ok(caller)
+    }
+
+    /// Whose key it is. A known key costs one hash and one look into memory.
+    async fn node(&self, key: &str, from: IpAddr) -> Result<Caller, AuthError> {
         let hash = SecretHash::of(key);
         let now = self.clock.now();
         if let Some(node) = self.keys.find(hash, now) {
             return Ok(Caller { node });
         }
+        let within = self.guard.auth_failure(from);
+        let refused = || within.map_or_else(AuthError::from, |()| AuthError::Unknown);
         if !is_well_formed_node_key(key) {
-            return Err(AuthError::Unknown);
+            return Err(refused());
         }
-        let looking = tokio::time::timeout(LOOKUP_WAIT, self.look_up(hash));
+        let turns = if within.is_ok() {
+            &self.lookups
+        } else {
+            &self.suspect_lookups
+        };
+        let looking = tokio::time::timeout(LOOKUP_WAIT, self.look_up(hash, turns));
         match looking.await.map_err(|_| AuthError::Unsure)?? {
             // A node that registered while nobody could tell us: it is let in as soon as the catalogue has brought it.
             Some(known) if !self.nodes.knows(known.node_id) => Err(AuthError::Unsure),
@@ -82,15 +129,15 @@ impl Authenticator {
                 self.keys
                     .find(hash, now)
                     .map(|node| Caller { node })
-                    .ok_or(AuthError::Unknown)
+                    .ok_or_else(refused)
             }
-            None => Err(AuthError::Unknown),
+            None => Err(refused()),
         }
     }
 
     /// The living key with this hash, as the store knows it.
-    async fn look_up(&self, hash: SecretHash) -> Result<Option<NodeKey>, AuthError> {
-        let _turn = self.lookups.acquire().await.map_err(|_| AuthError::Unsure)?;
+    async fn look_up(&self, hash: SecretHash, turns: &Semaphore) -> Result<Option<NodeKey>, AuthError> {
+        let _turn = turns.acquire().await.map_err(|_| AuthError::Unsure)?;
         let known = self.store.find_key(hash).await.map_err(|error| {
             tracing::warn!(%error, "an unknown key can't be looked up");
             AuthError::Unsure

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -41,6 +41,18 @@ impl Clock {
                 Time::from_millis(now.as_millisecond())
             }
             Source::Manual(millis) => Time::from_millis(millis.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// How long it has been since some moment before: it never goes back, as [`Clock::now`] may.
+    pub fn running(&self) -> Duration {
+        static START: OnceLock<Stopwatch> = OnceLock::new();
+        match &self.0 {
+            Source::System => START.get_or_init(Stopwatch::start).elapsed(),
+            Source::Manual(millis) => {
+                let millis = u64::try_from(millis.load(Ordering::SeqCst)).unwrap_or(0);
+                Duration::from_millis(millis)
+            }
         }
     }
 

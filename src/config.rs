@@ -4,6 +4,7 @@ use std::{
     error::Error as _,
     ffi::OsString,
     net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -75,6 +76,21 @@ pub struct Settings {
     /// How long the nodes' system stats are kept
     #[arg(long, env, global = true, value_parser = keep)]
     pub node_stats_keep: Duration,
+    /// Whether there are limits on how often somebody may call
+    #[arg(long, env, global = true)]
+    pub limits: Switch,
+    /// Registrations a minute and address
+    #[arg(long, env, global = true)]
+    pub limit_register_per_min: NonZeroU32,
+    /// Keys and tokens that are none, a minute and address
+    #[arg(long, env, global = true)]
+    pub limit_auth_failures_per_min: NonZeroU32,
+    /// So many times as often as it should a node may call
+    #[arg(long, env, global = true, value_parser = factor)]
+    pub limit_node_factor: f64,
+    /// Networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    #[arg(long, env, global = true, value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
     /// A node that has not called for so long is offline, such as 30s
     #[arg(long, env, global = true, value_parser = span)]
     pub node_offline_after: Duration,
@@ -96,6 +112,15 @@ pub struct Settings {
     /// Form of the log [default: pretty on a terminal, else json]
     #[arg(long, env, global = true)]
     pub log_format: Option<LogFormat>,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Who tells where addresses are.
@@ -310,6 +335,11 @@ fn journal_size(text: &str) -> Result<ByteSize, String> {
     }
 }
 
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|factor| (1.0..=1e6).contains(factor));
+    factor.ok_or_else(|| "must be a number between 1 and 1000000".to_owned())
+}
+
 fn secret(text: &str) -> Result<SecretString, String> {
     if text.len() < 16 {
         Err("must have at least 16 characters".to_owned())
@@ -394,6 +424,12 @@ mod tests {
             ("--usage-hours-keep", "3651d"),
             ("--session-events-keep", "1 month"),
             ("--node-stats-keep", "30"),
+            ("--limits", "maybe"),
+            ("--limit-register-per-min", "0"),
+            ("--limit-auth-failures-per-min", "5.5"),
+            ("--limit-node-factor", "0.5"),
+            ("--limit-node-factor", "NaN"),
+            ("--trusted-proxies", "10.0.0.0/33"),
             ("--bind-ip", "localhost"),
             ("--admin-token", "short"),
         ] {

@@ -8,14 +8,20 @@ pub mod node;
 pub mod openapi;
 pub mod ops;
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
-    App, HttpServer, Resource,
+    App, HttpRequest, HttpServer, Resource,
     dev::Server,
     middleware::from_fn,
     web::{self, Data, delete, get, post, put, resource, scope},
 };
+
+use crate::auth::guard::Guard;
 
 use error::{method_not_allowed, not_found};
 
@@ -164,6 +170,17 @@ fn row_routes(routes: &mut web::ServiceConfig, kind: admin::rows::Kind) {
                 .route(delete().to(move |door, request| rows::remove(kind, door, request))),
         );
     }
+}
+
+/// The address that a call came from.
+fn from(guard: &Guard, request: &HttpRequest) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let forwarded: Vec<&str> = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|line| line.to_str().ok())
+        .collect();
+    guard.caller(peer, forwarded.into_iter())
 }
 
 /// A route that answers other methods with 405.

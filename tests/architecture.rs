@@ -31,8 +31,8 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("tonic::", &["grpc", "proto"], "gRPC stays at the door"),
     (
         "dashmap",
-        &["node"],
-        "two directories that every call reads, and nothing else",
+        &["node", "auth/limits.rs"],
+        "two directories and the limits, which every call reads, and nothing else",
     ),
     (
         "anyhow",

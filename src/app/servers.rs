@@ -44,6 +44,7 @@ impl Servers {
             Arc::clone(&live.keys),
             live.nodes.clone(),
             Arc::clone(store),
+            Arc::clone(admins.guard()),
             clock.clone(),
         ));
         let registrar = Registrar::new(

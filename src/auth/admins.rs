@@ -1,6 +1,6 @@
 //! Who may use the admin API.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
@@ -11,6 +11,8 @@ use crate::{
     store::{Change, Page, Store, StoreError},
 };
 
+use super::{guard::Guard, limits::TooMany, whole_seconds};
+
 /// The name of the token that Core begins with.
 const BOOTSTRAP: &str = "bootstrap";
 
@@ -18,6 +20,7 @@ const BOOTSTRAP: &str = "bootstrap";
 pub struct Admins {
     store: Arc<dyn Store>,
     clock: Clock,
+    guard: Arc<Guard>,
     /// The token of the settings: good even while the store is away.
     bootstrap: Option<SecretHash>,
 }
@@ -40,6 +43,9 @@ pub enum AdminAuthError {
     /// The token may not do that.
     #[error("the token's role may only read")]
     ReadOnly,
+    /// This address has shown too many tokens that are none.
+    #[error("too many calls: come back in {} s", whole_seconds(*.0))]
+    TooMany(Duration),
     /// The store did not say.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -47,17 +53,37 @@ pub enum AdminAuthError {
 
 impl Admins {
     /// Knows the tokens of the store, and that of the settings if there is one.
-    pub fn new(store: Arc<dyn Store>, clock: Clock, bootstrap: Option<&SecretString>) -> Self {
+    pub fn new(store: Arc<dyn Store>, clock: Clock, guard: Arc<Guard>, bootstrap: Option<&SecretString>) -> Self {
         let bootstrap = bootstrap.map(|token| SecretHash::of(token.expose_secret()));
         Self {
             store,
             clock,
+            guard,
             bootstrap,
         }
     }
 
-    /// Lets an admin in.
-    pub async fn admit(&self, token: Option<&str>, needs: Role) -> Result<Admin, AdminAuthError> {
+    /// Who looks at addresses and rates.
+    pub const fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// Lets an admin in who calls from there. A good token is never refused for what its address did before.
+    pub async fn admit(&self, token: Option<&str>, needs: Role, from: IpAddr) -> Result<Admin, AdminAuthError> {
+        match self.known(token, needs).await {
+            Err(AdminAuthError::Unknown) => {
+                let TooMany(wait) = match self.guard.auth_failure(from) {
+                    Ok(()) => return Err(AdminAuthError::Unknown),
+                    Err(too_many) => too_many,
+                };
+                Err(AdminAuthError::TooMany(wait))
+            }
+            admitted => admitted,
+        }
+    }
+
+    /// Whose token it is, if it may do that.
+    pub async fn known(&self, token: Option<&str>, needs: Role) -> Result<Admin, AdminAuthError> {
         let hash = SecretHash::of(token.ok_or(AdminAuthError::Unknown)?);
         let admin = if self.bootstrap.is_some_and(|known| known.0.ct_eq(&hash.0).into()) {
             Admin {

@@ -1,6 +1,7 @@
 //! Every error that leaves over gRPC, in one table.
 
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{auth::AuthError, node::NodeError};
 
@@ -9,6 +10,10 @@ impl From<AuthError> for Status {
         match error {
             AuthError::Unknown => Self::unauthenticated(error.to_string()),
             AuthError::Unsure => Self::unavailable(error.to_string()),
+            AuthError::TooMany(wait) => {
+                let details = ErrorDetails::with_retry_info(Some(wait));
+                Self::with_error_details(Code::ResourceExhausted, error.to_string(), details)
+            }
         }
     }
 }

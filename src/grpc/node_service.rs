@@ -1,11 +1,13 @@
 //! `nodeservice.NodeService`: let in, convert, call, answer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
+use tonic::{
+    Extensions, Request, Response, Status, async_trait, metadata::MetadataMap, transport::server::TcpConnectInfo,
+};
 
 use crate::{
-    auth::{AuthError, Authenticator, Caller},
+    auth::{Authenticator, Caller, limits::Call},
     clock::Clock,
     node::{ConfirmApplied, Receipt, registry::Nodes},
     proto::nodeservice::{
@@ -32,15 +34,25 @@ impl Service {
     }
 
     /// The metadata decides when it has a key, else the field of the request.
-    async fn caller(&self, metadata: &MetadataMap, field: &str) -> Result<Caller, Status> {
+    async fn caller(
+        &self,
+        (metadata, extensions): (&MetadataMap, &Extensions),
+        field: &str,
+        call: Call,
+    ) -> Result<Caller, Status> {
         let key = text(metadata, "x-node-auth-key").unwrap_or(field);
-        if key.is_empty() {
-            return Err(AuthError::Unknown.into());
-        }
-        let caller = self.auth.node(key).await?;
-        self.nodes.seen(caller.node);
-        Ok(caller)
+        let forwarded = metadata.get_all("x-forwarded-for").iter();
+        let forwarded = forwarded.filter_map(|line| line.to_str().ok());
+        let from = self.auth.guard().caller(peer(extensions), forwarded);
+        Ok(self.auth.admit(key, from, call).await?)
     }
+}
+
+/// The other end of the connection.
+fn peer(extensions: &Extensions) -> IpAddr {
+    let connection = extensions.get::<TcpConnectInfo>();
+    let peer = connection.and_then(TcpConnectInfo::remote_addr);
+    peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 /// A non-empty text of the metadata.
@@ -62,8 +74,10 @@ fn rejected(receipt: &Receipt) -> i32 {
 #[async_trait]
 impl NodeService for Service {
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Heartbeat)
+            .await?;
         let need_sync = self.nodes.heartbeat(caller.node, convert::heartbeat(&request)).await?;
         Ok(Response::new(HeartbeatResponse { ok: true, need_sync }))
     }
@@ -72,8 +86,10 @@ impl NodeService for Service {
         &self,
         request: Request<ReportUsageRequest>,
     ) -> Result<Response<ReportUsageResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Usage)
+            .await?;
         let report = convert::usage(idempotency_key(&metadata), request.entries)?;
         let receipt = self.nodes.usage(caller.node, report).await?;
         Ok(Response::new(ReportUsageResponse {
@@ -86,8 +102,10 @@ impl NodeService for Service {
         &self,
         request: Request<ReportOutboundUsageRequest>,
     ) -> Result<Response<ReportOutboundUsageResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::OutboundUsage)
+            .await?;
         let report = convert::outbound_usage(idempotency_key(&metadata), request.items)?;
         let receipt = self.nodes.outbound_usage(caller.node, report).await?;
         Ok(Response::new(ReportOutboundUsageResponse {
@@ -100,8 +118,10 @@ impl NodeService for Service {
         &self,
         request: Request<GetLatestConfigRequest>,
     ) -> Result<Response<GetLatestConfigResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Config)
+            .await?;
         let config = self.nodes.config(caller.node).await?;
         let mut response = Response::new(GetLatestConfigResponse {
             revision: config.revision(),
@@ -124,8 +144,10 @@ impl NodeService for Service {
         &self,
         request: Request<ConfirmConfigAppliedRequest>,
     ) -> Result<Response<ConfirmConfigAppliedResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Applied)
+            .await?;
         if request.revision < 0 {
             return Err(Status::invalid_argument("revision must not be negative"));
         }
@@ -144,8 +166,10 @@ impl NodeService for Service {
         &self,
         request: Request<ReportNodeStatsRequest>,
     ) -> Result<Response<ReportNodeStatsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Stats)
+            .await?;
         self.nodes.stats(caller.node, convert::stats(&request)?).await?;
         Ok(Response::new(ReportNodeStatsResponse { ok: true }))
     }
@@ -154,8 +178,10 @@ impl NodeService for Service {
         &self,
         request: Request<ReportOnlineUsersRequest>,
     ) -> Result<Response<ReportOnlineUsersResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let caller = self.caller(&metadata, &request.auth_key).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = self
+            .caller((&metadata, &extensions), &request.auth_key, Call::Online)
+            .await?;
         self.nodes
             .online(caller.node, convert::online(request.users, self.clock.now())?)
             .await?;

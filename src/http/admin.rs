@@ -24,7 +24,7 @@ use crate::{
     store::{Change, Page},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, from};
 
 /// What the admin routes work with.
 pub struct Door {
@@ -46,11 +46,16 @@ const PAGE_MAX: u32 = 1_000;
 
 impl Door {
     async fn reader(&self, request: &HttpRequest) -> Result<Admin, ApiError> {
-        Ok(self.admins.admit(bearer(request), Role::Viewer).await?)
+        self.admit(request, Role::Viewer).await
+    }
+
+    async fn admit(&self, request: &HttpRequest, needs: Role) -> Result<Admin, ApiError> {
+        let from = from(self.admins.guard(), request);
+        Ok(self.admins.admit(bearer(request), needs, from).await?)
     }
 
     async fn writer(&self, request: &HttpRequest) -> Result<Change, ApiError> {
-        let admin = self.admins.admit(bearer(request), Role::Admin).await?;
+        let admin = self.admit(request, Role::Admin).await?;
         let request_id = request
             .headers()
             .get("x-request-id")
@@ -58,7 +63,7 @@ impl Door {
             .filter(|id| id.len() <= 128);
         Ok(Change {
             actor: admin.name,
-            address: request.peer_addr().map(|peer| peer.ip().to_string()),
+            address: Some(from(self.admins.guard(), request).to_string()),
             request_id: Some(request_id.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)),
             at: self.desk.clock.now(),
         })

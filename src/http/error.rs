@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::AdminError,
-    auth::{AuthError, admins::AdminAuthError, registration::RegisterError},
+    auth::{AuthError, admins::AdminAuthError, registration::RegisterError, whole_seconds},
     node::NodeError,
     store::StoreError,
 };
@@ -71,6 +71,14 @@ impl ApiError {
         })
     }
 
+    /// 429, with the time to wait.
+    pub fn too_many(message: impl Into<String>, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+        }
+    }
+
     fn internal(message: impl fmt::Display) -> Self {
         tracing::error!(error = %message, "a call failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Core failed: its log says why")
@@ -91,7 +99,7 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
         if let Some(wait) = self.retry_after {
-            response.insert_header((header::RETRY_AFTER, wait.as_secs().to_string()));
+            response.insert_header((header::RETRY_AFTER, whole_seconds(wait).to_string()));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -105,6 +113,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Unknown => Self::new(StatusCode::UNAUTHORIZED, error.to_string()),
             AuthError::Unsure => Self::unavailable(error.to_string()),
+            AuthError::TooMany(wait) => Self::too_many(error.to_string(), wait),
         }
     }
 }
@@ -144,6 +153,7 @@ impl From<AdminAuthError> for ApiError {
         match error {
             AdminAuthError::Unknown => Self::new(StatusCode::UNAUTHORIZED, error.to_string()),
             AdminAuthError::ReadOnly => Self::new(StatusCode::FORBIDDEN, error.to_string()),
+            AdminAuthError::TooMany(wait) => Self::too_many(error.to_string(), wait),
             AdminAuthError::Store(error) => error.into(),
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    auth::{AuthError, Authenticator, Caller, registration::Registrar},
+    auth::{AuthError, Authenticator, Caller, limits::Call, registration::Registrar},
     model::{
         entry::MAX_ITEMS,
         node::NodeIdentity,
@@ -28,6 +28,7 @@ use crate::{
 use super::{
     body::{self, Int, Object},
     error::ApiError,
+    from,
 };
 
 /// What the node routes work with.
@@ -54,6 +55,10 @@ struct RegisterDto {
 
 /// `POST /node/register`
 pub async fn register(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
+    door.auth
+        .guard()
+        .register(from(door.auth.guard(), &request))
+        .map_err(AuthError::from)?;
     let dto: RegisterDto = body::json(&request, payload).await?;
     let code = dto.code.clone();
     let registered = door.registrar.register(&code, identity(dto)?).await?;
@@ -98,7 +103,7 @@ struct HeartbeatDto {
 
 /// `POST /node/heartbeat`
 pub async fn heartbeat(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::Heartbeat).await?;
     let dto: HeartbeatDto = body::json_or_empty(&request, payload).await?;
     let heartbeat = Heartbeat {
         revision: dto.revision.map_or(0, |it| it.0),
@@ -135,7 +140,7 @@ struct UsageEntryDto {
 
 /// `POST /node/usage`
 pub async fn usage(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::Usage).await?;
     let dto: UsageDto = body::json(&request, payload).await?;
     bounded("entries", &dto.entries)?;
     let items = dto.entries.into_iter().map(|Object(it)| it.item()).collect();
@@ -171,7 +176,7 @@ struct OutboundItemDto {
 
 /// `POST /node/outbound-usage`
 pub async fn outbound_usage(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::OutboundUsage).await?;
     let dto: OutboundUsageDto = body::json(&request, payload).await?;
     bounded("items", &dto.items)?;
     let item = |Object(it): Object<OutboundItemDto>| OutboundItem {
@@ -201,7 +206,7 @@ struct SessionEventDto {
 
 /// `POST /node/session-events`
 pub async fn session_events(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::SessionEvents).await?;
     let dto: SessionEventsDto = body::json(&request, payload).await?;
     bounded("events", &dto.events)?;
     let items = dto.events.into_iter().map(|Object(it)| it.item()).collect();
@@ -223,7 +228,7 @@ impl SessionEventDto {
 
 /// `GET /node/config/latest`
 pub async fn latest_config(door: Data<Door>, request: HttpRequest) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::Config).await?;
     let config = door.nodes.config(caller.node).await?;
     let etag = config.etag();
     if matches_etag(&request, &etag) {
@@ -255,7 +260,7 @@ struct AppliedDto {
 
 /// `POST /node/config/applied`
 pub async fn config_applied(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::Applied).await?;
     let AppliedDto {
         revision: Int(revision),
     } = body::json(&request, payload).await?;
@@ -277,7 +282,7 @@ struct ErrorDto {
 
 /// `POST /node/error`
 pub async fn report_error(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
-    let caller = caller(&door, &request).await?;
+    let caller = caller(&door, &request, Call::Error).await?;
     let dto: ErrorDto = body::json(&request, payload).await?;
     let details = dto.details.map(|details| Value::Object(details).to_string());
     door.nodes
@@ -286,18 +291,10 @@ pub async fn report_error(door: Data<Door>, request: HttpRequest, payload: Paylo
     Ok(ok())
 }
 
-async fn caller(door: &Door, request: &HttpRequest) -> Result<Caller, ApiError> {
-    let key = request
-        .headers()
-        .get("x-node-auth-key")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if key.is_empty() {
-        return Err(AuthError::Unknown.into());
-    }
-    let caller = door.auth.node(key).await?;
-    door.nodes.seen(caller.node);
-    Ok(caller)
+async fn caller(door: &Door, request: &HttpRequest, call: Call) -> Result<Caller, ApiError> {
+    let key = request.headers().get("x-node-auth-key");
+    let key = key.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Ok(door.auth.admit(key, from(door.auth.guard(), request), call).await?)
 }
 
 fn idempotency_key(request: &HttpRequest) -> Option<&str> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod contract;
+mod doors;
 mod faults;
 mod harness;
 mod ip_info;

@@ -24,7 +24,7 @@ use crate::{
     node::slot::NodeView,
 };
 
-use super::{Answer, Door, bearer, listed, page, path_id};
+use super::{Answer, Door, listed, page, path_id};
 
 /// `GET /admin/nodes`
 pub async fn list(door: Data<Door>, request: HttpRequest) -> Answer {
@@ -103,7 +103,7 @@ pub async fn errors(door: Data<Door>, request: HttpRequest) -> Answer {
 
 /// `GET /admin/nodes/{id}/config`: it holds credentials, so only for admins.
 pub async fn config(door: Data<Door>, request: HttpRequest) -> Answer {
-    door.admins.admit(bearer(&request), Role::Admin).await?;
+    door.admit(&request, Role::Admin).await?;
     let config = door.desk.node_config(id(&request)?)?;
     Ok(HttpResponse::Ok()
         .insert_header((header::ETAG, config.etag()))

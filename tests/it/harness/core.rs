@@ -185,6 +185,7 @@ pub fn command(dir: &Path) -> Command {
         .env("GRPC_PORT", "0")
         .env("ADMIN_PORT", "0")
         .env("ADMIN_TOKEN", ADMIN_TOKEN)
+        .env("LIMITS", "off")
         .env("LOG_FORMAT", "json");
     command
 }

@@ -99,6 +99,8 @@ pub fn settings(dir: &Path) -> Settings {
         "0",
         "--admin-token",
         ADMIN_TOKEN,
+        "--limits",
+        "off",
         "--data-dir",
     ]
     .into_iter()

@@ -1,0 +1,3 @@
+//! Who may come in, and how often.
+
+mod limits;
