@@ -37,6 +37,7 @@ use crate::{
     catalog::seat::{RENDERER, Renderer},
     clock::Clock,
     config::{Settings, Switch},
+    connection,
     data_dir::DataDir,
     events::Events,
     flush::actor::{Drain, FlushActor},
@@ -75,6 +76,8 @@ pub struct Parts {
     pub disk: Arc<dyn Disk>,
     /// How configs are made.
     pub renderer: Renderer,
+    /// What a connection may do.
+    pub limits: connection::Limits,
 }
 
 impl Default for Parts {
@@ -84,6 +87,7 @@ impl Default for Parts {
             store: None,
             disk: Arc::new(RealDisk),
             renderer: RENDERER,
+            limits: connection::Limits::default(),
         }
     }
 }
@@ -111,7 +115,8 @@ struct Ground {
 impl Core {
     /// Starts Core. When this returns it is loaded and listens.
     pub async fn start(settings: &Settings, parts: Parts) -> anyhow::Result<Self> {
-        let renderer = parts.renderer;
+        let (renderer, limits) = (parts.renderer, parts.limits);
+        let tls = listeners::tls(settings)?;
         let provider = addresses::provider(settings)?;
         let ground = Ground::lay(settings, parts)?;
         let instance = ground.data_dir.instance_id(settings.instance_id.as_deref())?;
@@ -141,7 +146,7 @@ impl Core {
         );
         let first_token = first_token(&admins).await;
         let redis = mirroring.as_ref().map(|it| it.redis.clone());
-        let servers = Servers::start(settings, &ground, &live, (admins, redis)).await?;
+        let servers = Servers::start(settings, &ground, &live, (admins, redis), (tls, limits)).await?;
         let background = Background::start(Materials {
             nodes: live.nodes.clone(),
             store: Arc::clone(&ground.store),

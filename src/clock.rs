@@ -68,7 +68,7 @@ impl Clock {
     }
 }
 
-/// Measures how long something took: for metrics, never for decisions.
+/// Measures how long something took: for metrics and for the patience with a connection, never for what is decided about nodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(std::time::Instant);
 

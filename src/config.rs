@@ -25,7 +25,7 @@ const DEFAULTS: &str = include_str!("../config/core.toml");
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Settings {
-    /// Address of the node listeners [default: 127.0.0.1, since there is no TLS]
+    /// Address of the node listeners [default: 0.0.0.0 with TLS, else 127.0.0.1]
     #[arg(long, env, global = true)]
     pub bind_ip: Option<IpAddr>,
     /// Port of the node HTTP routes; 0 = any
@@ -43,6 +43,12 @@ pub struct Settings {
     /// A bearer token with the role admin [default: made and printed on the first start]
     #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true, value_parser = secret)]
     pub admin_token: Option<SecretString>,
+    /// PEM file of the certificate and its chain, for TLS on all listeners; read again when it changes [default: no TLS]
+    #[arg(long, env, global = true, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(long, env, global = true, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Where the store is, such as postgres://core:secret@db:5432/core [default: embedded, in the data folder]
     #[arg(long, env, global = true, hide_env_values = true, hide_default_value = true)]
     pub database_url: Option<SecretString>,
@@ -146,7 +152,17 @@ pub enum LogFormat {
 impl Settings {
     /// The address of the node listeners.
     pub fn node_ip(&self) -> IpAddr {
-        self.bind_ip.unwrap_or(Ipv4Addr::LOCALHOST.into())
+        let default = if self.has_tls() {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        self.bind_ip.unwrap_or(default.into())
+    }
+
+    /// Whether the listeners speak TLS.
+    pub const fn has_tls(&self) -> bool {
+        self.tls_cert.is_some() && self.tls_key.is_some()
     }
 
     /// Whether Core can start with them, each of which can be used alone.
@@ -159,12 +175,17 @@ impl Settings {
                 "IP_INFO_PROVIDER is ipinfo, which needs a token: set IPINFO_TOKEN",
             ));
         }
-        Ok(())
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => Err(ConfigError::Together(
+                "TLS_CERT is set without TLS_KEY: set both, or neither",
+            )),
+            (None, Some(_)) => Err(ConfigError::Together(
+                "TLS_KEY is set without TLS_CERT: set both, or neither",
+            )),
+            _ => Ok(()),
+        }
     }
 }
-
-/// Settings of the contract that this build can't follow yet: to start without them would serve something else than was asked for.
-const NOT_YET: &[&str] = &["TLS_CERT", "TLS_KEY"];
 
 /// A setting that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -189,9 +210,6 @@ pub enum ConfigError {
     /// Settings that do not go together.
     #[error("{0}")]
     Together(&'static str),
-    /// This build can't do that yet.
-    #[error("{0} is set, but this version can't use it yet: unset it to start without TLS")]
-    NotYet(&'static str),
 }
 
 /// Puts the shipped defaults and those of the settings file (named in `args` or in the environment) under a command's flags, so
@@ -200,12 +218,6 @@ pub enum ConfigError {
 /// # Errors
 /// If the file can't be used.
 pub fn with_defaults(command: Command, args: &[OsString]) -> Result<Command, ConfigError> {
-    if let Some(name) = NOT_YET
-        .iter()
-        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-    {
-        return Err(ConfigError::NotYet(name));
-    }
     // A variable that is set to nothing, as compose files do, is not set.
     let command = command.mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
         Some(value) if value.is_empty() => arg.env(clap::builder::Resettable::Reset),
@@ -434,6 +446,19 @@ mod tests {
             ("--admin-token", "short"),
         ] {
             assert!(read(&[flag, bad]).unwrap_err().contains(flag), "{flag} {bad}");
+        }
+    }
+
+    #[test]
+    fn tls_needs_both_files_and_opens_the_node_listeners() {
+        let both = read(&["--tls-cert", "a.pem", "--tls-key", "b.pem"]).unwrap();
+        assert!(both.check().is_ok() && both.has_tls());
+        assert_eq!(both.node_ip(), Ipv4Addr::UNSPECIFIED);
+        for (flag, other) in [("--tls-cert", "TLS_KEY"), ("--tls-key", "TLS_CERT")] {
+            let one = read(&[flag, "a.pem"]).unwrap();
+            assert_eq!((one.has_tls(), one.node_ip()), (false, Ipv4Addr::LOCALHOST.into()));
+            let wrong = one.check().unwrap_err().to_string();
+            assert!(wrong.contains(&format!("without {other}")), "{wrong}");
         }
     }
 

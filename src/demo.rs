@@ -76,6 +76,9 @@ fn demo_settings(settings: Settings, dir: &Path) -> Settings {
         data_dir: dir.to_owned(),
         // What it does belongs in nobody's database.
         database_url: None,
+        // Its agents speak plain text with it.
+        tls_cert: None,
+        tls_key: None,
         admin_token: Some(admin_token),
         http_port: 0,
         grpc_port: 0,

@@ -7,15 +7,13 @@ pub mod measure;
 pub mod node;
 pub mod openapi;
 pub mod ops;
+pub mod serve;
+pub mod turns;
 
-use std::{
-    net::{IpAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
-    App, HttpRequest, HttpServer, Resource,
+    App, HttpRequest, Resource,
     dev::Server,
     middleware::from_fn,
     web::{self, Data, delete, get, post, put, resource, scope},
@@ -24,18 +22,14 @@ use actix_web::{
 use crate::auth::guard::Guard;
 
 use error::{method_not_allowed, not_found};
-
-/// How long calls in flight may take to finish at a stop.
-const DRAIN_SECONDS: u64 = 5;
-
-/// How long an idle connection stays open.
-const KEEP_ALIVE: Duration = Duration::from_secs(90);
+use serve::Listener;
 
 /// The node listener: `/node/*`, `/healthz`, `/readyz`.
-pub fn node_server(listener: TcpListener, door: Arc<node::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
+pub fn node_server(listener: Listener, door: Arc<node::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
     let (door, ops) = (Data::from(door), Data::from(ops));
-    let server = HttpServer::new(move || {
+    listener.serve(move || {
         App::new()
+            .wrap(from_fn(turns::turns))
             .wrap(from_fn(measure::measure))
             .app_data(door.clone())
             .app_data(ops.clone())
@@ -53,20 +47,15 @@ pub fn node_server(listener: TcpListener, door: Arc<node::Door>, ops: Arc<ops::O
             .service(only("/healthz").route(get().to(ops::healthz)))
             .service(only("/readyz").route(get().to(ops::readyz)))
             .default_service(web::to(not_found))
-    });
-    Ok(server
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    })
 }
 
 /// The admin listener: `/admin/*`, `/metrics`.
-pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
+pub fn admin_server(listener: Listener, door: Arc<admin::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
     let (door, ops) = (Data::from(door), Data::from(ops));
-    let server = HttpServer::new(move || {
+    listener.serve(move || {
         App::new()
+            .wrap(from_fn(turns::turns))
             .wrap(from_fn(measure::measure))
             .app_data(door.clone())
             .app_data(ops.clone())
@@ -77,13 +66,7 @@ pub fn admin_server(listener: TcpListener, door: Arc<admin::Door>, ops: Arc<ops:
             )
             .service(only("/metrics").route(get().to(ops::metrics)))
             .default_service(web::to(not_found))
-    });
-    let server = server
-        .workers(1)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals();
-    Ok(server.listen(listener)?.run())
+    })
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {

@@ -10,7 +10,7 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
-    &["config", "data_dir", "proto", "telemetry"],
+    &["config", "connection", "data_dir", "proto", "telemetry", "tls"],
     &["events", "journal", "live_fetch", "providers", "redis", "store"],
     &["catalog", "flush", "mirror", "node", "presence"],
     &["admin", "auth", "jobs"],

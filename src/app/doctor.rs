@@ -19,7 +19,7 @@ use crate::{
 use super::{
     addresses,
     journals::{self, Inspection},
-    snapshot, stores,
+    listeners, snapshot, stores,
 };
 use machine::Running;
 
@@ -84,12 +84,18 @@ fn settings(settings: &Settings) -> Vec<Finding> {
         ("BIND_IP", settings.node_ip()),
         ("ADMIN_BIND_IP", settings.admin_bind_ip),
     ] {
-        if !address.is_loopback() {
+        if !settings.has_tls() && !address.is_loopback() {
             findings.push(Finding::warn(
                 format!("{name} is {address}, and nothing on that listener is encrypted"),
-                "Set it to a loopback address behind a proxy that ends TLS.",
+                "Set TLS_CERT and TLS_KEY, or a loopback address behind a proxy that ends TLS.",
             ));
         }
+    }
+    if let Err(error) = listeners::tls(settings) {
+        findings.push(Finding::bad(
+            error.to_string(),
+            "Give TLS_CERT and TLS_KEY PEM files that belong together and that Core's user may read.",
+        ));
     }
     if findings.is_empty() {
         findings.push(Finding::ok("the settings can be used"));

@@ -4,7 +4,14 @@ use std::net::{IpAddr, TcpListener};
 
 use anyhow::Context as _;
 
-use crate::config::Settings;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    config::Settings,
+    connection::Limits,
+    http::serve,
+    tls::{H2, HTTP_1, Tls},
+};
 
 /// Where Core listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,36 +23,65 @@ pub struct Ports {
 }
 
 /// Bound, but not yet served.
-#[derive(Debug)]
 #[allow(missing_docs, reason = "each is the listener of its name")]
 pub struct Listeners {
-    pub http: TcpListener,
+    pub http: serve::Listener,
     pub grpc: TcpListener,
-    pub admin: TcpListener,
+    pub grpc_tls: Option<TlsAcceptor>,
+    pub admin: serve::Listener,
+}
+
+/// The certificate of the settings, if there is one.
+pub fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
+    settings.check()?;
+    let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
+        return Ok(None);
+    };
+    Ok(Some(Tls::load(certificate, key)?))
 }
 
 impl Listeners {
     /// Binds them. What is open to the network without TLS is said.
-    pub fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    pub fn bind(settings: &Settings, tls: Option<Tls>, limits: Limits) -> anyhow::Result<Self> {
         let node_ip = settings.node_ip();
         for (what, ip) in [("node", node_ip), ("admin", settings.admin_bind_ip)] {
-            if !ip.is_loopback() {
+            if tls.is_none() && !ip.is_loopback() {
                 tracing::warn!(%ip, "the {what} listener is open to the network without TLS");
             }
         }
-        Ok(Self {
-            http: listener("HTTP_PORT", node_ip, settings.http_port)?,
+        let speak = |protocols| tls.as_ref().map(|tls| tls.acceptor(protocols)).transpose();
+        let http = |name, socket, workers| -> anyhow::Result<_> {
+            let tls = speak(&[H2, HTTP_1])?;
+            Ok(serve::Listener {
+                socket,
+                name,
+                tls,
+                limits,
+                workers,
+            })
+        };
+        let all = Self {
+            http: http("http", listener("HTTP_PORT", node_ip, settings.http_port)?, None)?,
             grpc: listener("GRPC_PORT", node_ip, settings.grpc_port)?,
-            admin: listener("ADMIN_PORT", settings.admin_bind_ip, settings.admin_port)?,
-        })
+            grpc_tls: speak(&[H2])?,
+            admin: http(
+                "admin",
+                listener("ADMIN_PORT", settings.admin_bind_ip, settings.admin_port)?,
+                Some(1),
+            )?,
+        };
+        if let Some(tls) = tls {
+            tls.follow();
+        }
+        Ok(all)
     }
 
     /// The ports that they have.
     pub fn ports(&self) -> std::io::Result<Ports> {
         Ok(Ports {
-            http: self.http.local_addr()?.port(),
+            http: self.http.socket.local_addr()?.port(),
             grpc: self.grpc.local_addr()?.port(),
-            admin: self.admin.local_addr()?.port(),
+            admin: self.admin.socket.local_addr()?.port(),
         })
     }
 }

@@ -54,12 +54,17 @@ impl Signals {
 #[allow(clippy::print_stderr, reason = "for the person who started it")]
 fn welcome(settings: &Settings, core: &Core) {
     let (ports, node_ip) = (core.ports(), settings.node_ip());
-    eprintln!("node HTTP:  http://{node_ip}:{}", ports.http);
+    let (scheme, hint) = if settings.has_tls() {
+        ("https", "")
+    } else {
+        ("http", " (no TLS: agents need CORE_INSECURE=true)")
+    };
+    eprintln!("node HTTP:  {scheme}://{node_ip}:{}", ports.http);
+    eprintln!("node gRPC:  {scheme}://{node_ip}:{}{hint}", ports.grpc);
     eprintln!(
-        "node gRPC:  http://{node_ip}:{} (no TLS: agents need CORE_INSECURE=true)",
-        ports.grpc
+        "admin API:  {scheme}://{}:{}/admin",
+        settings.admin_bind_ip, ports.admin
     );
-    eprintln!("admin API:  http://{}:{}/admin", settings.admin_bind_ip, ports.admin);
     if let Some(token) = core.first_token() {
         eprintln!("admin token: {}", token.expose_secret());
         eprintln!("(shown this once; make others with `vpn-core token new --role admin`)");

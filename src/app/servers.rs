@@ -12,11 +12,13 @@ use crate::{
     },
     auth::{Authenticator, admins::Admins, registration::Registrar},
     config::Settings,
+    connection::Limits,
     grpc::server::{GrpcServer, Served},
     http::{self, admin::events::Feed},
     live_fetch::LiveFetch,
     redis::Redis,
     telemetry,
+    tls::Tls,
 };
 
 use super::{Ground, Ports, listeners::Listeners, live::Live, mirroring::Remembered};
@@ -37,6 +39,7 @@ impl Servers {
         ground: &Ground,
         live: &Live,
         (admins, redis): (Admins, Option<Redis>),
+        (tls, limits): (Option<Tls>, Limits),
     ) -> anyhow::Result<Self> {
         let (store, clock) = (&ground.store, &ground.clock);
         let ready = Arc::new(AtomicBool::new(false));
@@ -83,12 +86,14 @@ impl Servers {
             desk,
             feed: Feed::new(ground.events.clone(), clock, stopped),
         };
-        let listeners = Listeners::bind(settings)?;
+        let listeners = Listeners::bind(settings, tls, limits)?;
         let ports = listeners.ports()?;
         let served = Served {
             auth,
             nodes: live.nodes.clone(),
             clock: clock.clone(),
+            tls: listeners.grpc_tls,
+            limits,
         };
         let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
         let servers = [

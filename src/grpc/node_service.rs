@@ -2,9 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tonic::{
-    Extensions, Request, Response, Status, async_trait, metadata::MetadataMap, transport::server::TcpConnectInfo,
-};
+use tonic::{Extensions, Request, Response, Status, async_trait, metadata::MetadataMap};
 
 use crate::{
     auth::{Authenticator, Caller, limits::Call},
@@ -18,7 +16,7 @@ use crate::{
     },
 };
 
-use super::convert;
+use super::{connection::Peer, convert};
 
 /// The service, as one shard has it.
 pub struct Service {
@@ -50,9 +48,8 @@ impl Service {
 
 /// The other end of the connection.
 fn peer(extensions: &Extensions) -> IpAddr {
-    let connection = extensions.get::<TcpConnectInfo>();
-    let peer = connection.and_then(TcpConnectInfo::remote_addr);
-    peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
+    let peer = extensions.get().map(|Peer(ip)| *ip);
+    peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
 }
 
 /// A non-empty text of the metadata.

@@ -4,19 +4,23 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
-use tokio::sync::{mpsc, watch};
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
-use tonic::{codec::CompressionEncoding, service::Routes, transport::Server};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+};
+use tokio_rustls::TlsAcceptor;
+use tonic::{codec::CompressionEncoding, service::Routes};
 use tonic_health::server::HealthReporter;
 
 use crate::{
     auth::Authenticator,
     clock::Clock,
+    connection::Limits,
     node::registry::Nodes,
     proto::{NODE_SERVICE, nodeservice::node_service_server::NodeServiceServer},
 };
 
-use super::{layer::Measure, node_service::Service};
+use super::{connection::Door, node_service::Service};
 
 /// The largest message that is read, also after decompression.
 const REQUEST_MAX: usize = 8 << 20;
@@ -27,10 +31,6 @@ const ANSWER_MAX: usize = 65 << 20;
 /// New connections that may wait for a busy shard before the next one is asked. A herd of 10,000 nodes is accepted at some thousand a
 /// second, and a shard takes one in microseconds.
 const BACKLOG: usize = 1_024;
-
-/// An idle connection is asked whether it lives, and closed when it does not say so in time.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_WAIT: Duration = Duration::from_secs(20);
 
 /// The gRPC side of Core.
 pub struct GrpcServer {
@@ -49,6 +49,10 @@ pub struct Served {
     pub nodes: Nodes,
     /// Now.
     pub clock: Clock,
+    /// What is spoken below; none = plain text.
+    pub tls: Option<TlsAcceptor>,
+    /// What a connection may do.
+    pub limits: Limits,
 }
 
 impl GrpcServer {
@@ -67,7 +71,12 @@ impl GrpcServer {
                 .add_service(health_service.clone())
                 .add_service(reflection().build_v1()?)
                 .add_service(reflection().build_v1alpha()?);
-            running.push(serve(arbiter, connections, routes, stopped.clone()));
+            running.push(serve(
+                arbiter,
+                connections,
+                Door::new(routes, served.tls.clone(), served.limits),
+                stopped.clone(),
+            ));
         }
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let acceptor = tokio::spawn(accept(listener, doors, stopped));
@@ -159,25 +168,12 @@ fn deal(connection: std::net::TcpStream, doors: &[mpsc::Sender<std::net::TcpStre
 fn serve(
     arbiter: &ArbiterHandle,
     connections: mpsc::Receiver<std::net::TcpStream>,
-    routes: Routes,
-    mut stopped: watch::Receiver<bool>,
+    door: Door,
+    stopped: watch::Receiver<bool>,
 ) -> tokio::task::JoinHandle<()> {
     let (ended, end) = tokio::sync::oneshot::channel();
-    let incoming = ReceiverStream::new(connections).map(tokio::net::TcpStream::from_std);
     let serving = async move {
-        let server = Server::builder()
-            .http2_keepalive_interval(Some(PING_EVERY))
-            .http2_keepalive_timeout(Some(PING_WAIT))
-            .layer(Measure)
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, async move {
-                if stopped.wait_for(|stopped| *stopped).await.is_err() {
-                    tracing::debug!("the server's owner is gone");
-                }
-            });
-        if let Err(error) = server.await {
-            tracing::error!(%error, "a gRPC shard ended");
-        }
+        serve_all(connections, door, stopped).await;
         if ended.send(()).is_err() {
             tracing::debug!("nobody waits for the shard's end");
         }
@@ -188,4 +184,36 @@ fn serve(
             tracing::error!("a gRPC shard's thread is gone");
         }
     })
+}
+
+/// Serves what comes until it is told to stop, then waits for all connections to end.
+async fn serve_all(
+    mut connections: mpsc::Receiver<std::net::TcpStream>,
+    door: Door,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let (open, mut all_closed) = mpsc::channel::<()>(1);
+    loop {
+        let connection = tokio::select! {
+            Some(connection) = connections.recv() => connection,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            else => break,
+        };
+        let tcp = match TcpStream::from_std(connection) {
+            Ok(tcp) => tcp,
+            Err(error) => {
+                tracing::warn!(%error, "a connection can't be served");
+                continue;
+            }
+        };
+        let serving = door.clone().serve(tcp, stopped.clone());
+        let open = open.clone();
+        tokio::spawn(async move {
+            serving.await;
+            drop(open);
+        });
+    }
+    drop((connections, open));
+    // Nothing is ever sent: it ends when the last connection has let go of its end.
+    while all_closed.recv().await.is_some() {}
 }

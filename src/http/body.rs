@@ -14,7 +14,7 @@ use serde::{
     de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, turns};
 
 /// The largest body, also after decompression.
 const BODY_MAX: usize = 8 << 20;
@@ -163,6 +163,7 @@ async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Vec<u8>, A
         }
         body.extend_from_slice(&chunk);
     }
+    turns::whole(request);
     Ok(body)
 }
 

@@ -7,6 +7,7 @@ mod faults;
 mod harness;
 mod ip_info;
 mod journal;
+mod listeners;
 mod node_js;
 mod postgres;
 mod presence;

@@ -1,0 +1,222 @@
+//! One gRPC connection: the handshake, its calls, and how it ends.
+
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{net::TcpStream, sync::watch};
+use tokio_rustls::TlsAcceptor;
+use tonic::{Status, service::Routes};
+use tower::{Layer as _, Service as _};
+
+use crate::connection::{Limits, Stream, Turn};
+
+use super::layer::{Measure, Measured};
+
+/// The other end of a connection, told to every call on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+/// What every connection of a shard is served with.
+#[derive(Clone)]
+pub struct Door {
+    calls: Measured<Routes>,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+}
+
+impl Door {
+    /// To these routes, behind TLS if there is any.
+    pub fn new(routes: Routes, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        Self {
+            calls: Measure.layer(routes.prepare()),
+            tls,
+            limits,
+        }
+    }
+
+    /// Serves a connection to its end.
+    pub async fn serve(self, tcp: TcpStream, mut stopped: watch::Receiver<bool>) {
+        let Ok(peer) = tcp.peer_addr().map(|peer| Peer(peer.ip())) else {
+            return tracing::debug!("a connection was gone before it was served");
+        };
+        let opened = tokio::select! {
+            opened = Stream::open(tcp, self.tls.as_ref(), &self.limits) => opened,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        let stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => {
+                metrics::counter!("core_tls_handshake_failures_total", "listener" => "grpc").increment(1);
+                tracing::debug!(%error, "a handshake failed");
+                return;
+            }
+        };
+        let (limits, turns) = (self.limits, stream.turns());
+        let service = {
+            let (calls, turns) = (self.calls, Arc::clone(&turns));
+            service_fn(move |request| answer(calls.clone(), turns.begin(), peer, request))
+        };
+        let mut connection = pin!(protocol(&limits).serve_connection(TokioIo::new(stream), service));
+        // Together they came, together they must not go.
+        let age = limits.age.mul_f64(1.0 + rand::random::<f64>() / 10.0);
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection broke");
+                }
+                return;
+            }
+            () = turns.over(&limits) => {
+                metrics::counter!("core_connections_ended_total", "listener" => "grpc").increment(1);
+                if !turns.any() {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(age) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        if !matches!(tokio::time::timeout(limits.grace, connection).await, Ok(Ok(()))) {
+            tracing::debug!("a connection was cut: its peer did not go when it was asked to");
+        }
+    }
+}
+
+fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(limits.resets)
+        .keep_alive_interval(limits.ping_every)
+        .keep_alive_timeout(limits.ping_wait);
+    builder
+}
+
+/// Has a call answered, in the time that its caller gave it.
+async fn answer(
+    mut calls: Measured<Routes>,
+    turn: Arc<Turn>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Answering>, Infallible> {
+    if request.body().is_end_stream() {
+        turn.whole();
+    }
+    let patience = patience(request.headers());
+    let reading = Arc::clone(&turn);
+    let mut request = request.map(|inner| Reading { inner, turn: reading });
+    request.extensions_mut().insert(peer);
+    // Routes are always ready.
+    let answer = calls.call(request);
+    let answer = match patience {
+        None => answer.await?,
+        Some(patience) => match tokio::time::timeout(patience, answer).await {
+            Ok(answer) => answer?,
+            Err(_) => Status::deadline_exceeded("the call's own time is over").into_http(),
+        },
+    };
+    turn.answered();
+    Ok(answer.map(|inner| Answering { inner, _turn: turn }))
+}
+
+/// `grpc-timeout`: at most eight digits and a unit. What is none is no limit.
+fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let said = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (count, unit) = said.split_at_checked(said.len().checked_sub(1)?)?;
+    if count.len() > 8 || !count.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = count.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_hours(count),
+        "M" => Duration::from_mins(count),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+/// A request's body: when its end is seen, the request is whole.
+struct Reading {
+    inner: Incoming,
+    turn: Arc<Turn>,
+}
+
+impl Body for Reading {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
+            self.turn.whole();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer's body: its turn is over when the last of it is taken.
+struct Answering {
+    inner: tonic::body::Body,
+    _turn: Arc<Turn>,
+}
+
+impl Body for Answering {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_says_how_long_it_waits() {
+        let said = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            patience(&headers)
+        };
+        assert_eq!(said("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(said("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for none in ["", "S", "5", "5x", "-5S", "+5S", "123456789S", "5 S"] {
+            assert_eq!(said(none), None, "{none}");
+        }
+        assert_eq!(patience(&HeaderMap::new()), None);
+    }
+}
