@@ -45,6 +45,9 @@ fn count(short: u32, full: u32) -> usize {
     usize::try_from(figure("CORE_TEST_PEERS", short, full)).unwrap()
 }
 
+/// actix looks at the clock every half second: its time-outs are so much early at most.
+const A_TICK: Duration = Duration::from_millis(510);
+
 const HEALTHZ: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: core\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,9 +57,15 @@ async fn silent_peers_are_closed_in_time() {
     let peers = (0..count(30, 2_000)).map(|peer| {
         let port = ports(&core)[peer % 3];
         async move {
-            let (mut silent, watch) = (plain(port).await, Stopwatch::start());
+            let watch = Stopwatch::start();
+            let mut silent = plain(port).await;
             closed(&mut silent, PATIENCE, "a silent peer").await;
-            assert!(watch.elapsed() >= limits.first_request, "{:?}", watch.elapsed());
+            let elapsed = watch.elapsed();
+            assert!(
+                elapsed + A_TICK >= limits.first_request,
+                "port {}: {elapsed:?}",
+                peer % 3
+            );
         }
     });
     join_all(peers).await;
@@ -68,27 +77,24 @@ async fn after_a_request_a_connection_may_rest_for_longer_but_not_for_ever() {
     let (dir, limits) = (sample_dir(), short());
     let core = core(&dir, limits).await;
     let mut http = plain(core.ports.http).await;
+    // Before the calls: Core's clock for a connection begins after them, and nobody's speed is in the comparison.
+    let rested = Stopwatch::start();
     http.write_all(HEALTHZ).await.unwrap();
     let mut answer = [0; 4_096];
     assert!(http.read(&mut answer).await.unwrap() > 0);
-    let (rested, grpc) = (Stopwatch::start(), plain(core.ports.grpc).await);
+    let (rested_grpc, grpc) = (Stopwatch::start(), plain(core.ports.grpc).await);
     let (calls, connection) = h2::client::handshake(grpc).await.unwrap();
     let connection = tokio::spawn(connection);
     call(calls.clone()).await;
-    let rested_grpc = Stopwatch::start();
     closed(&mut http, PATIENCE, "an idle peer").await;
-    assert!(
-        rested.elapsed() >= limits.idle.saturating_sub(Duration::from_millis(100)),
-        "{:?}",
-        rested.elapsed()
-    );
+    assert!(rested.elapsed() + A_TICK >= limits.idle, "{:?}", rested.elapsed());
     // It is told to go by GOAWAY, so it ends well.
     tokio::time::timeout(PATIENCE, connection)
         .await
         .expect("it is closed in time")
         .unwrap()
         .expect("it is asked to go");
-    assert!(rested_grpc.elapsed() >= limits.idle.saturating_sub(Duration::from_millis(100)));
+    assert!(rested_grpc.elapsed() + A_TICK >= limits.idle);
     drop(calls);
     core.stop().await;
 }

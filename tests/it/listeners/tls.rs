@@ -140,7 +140,8 @@ async fn who_never_ends_the_handshake_is_closed() {
     let core = Files::new(&authority).core(dir.path()).await;
     let ports = [core.ports.http, core.ports.grpc, core.ports.admin];
     let waiting = ports.map(|port| async move {
-        let (mut silent, watch) = (plain(port).await, Stopwatch::start());
+        let watch = Stopwatch::start();
+        let mut silent = plain(port).await;
         closed(&mut silent, Duration::from_secs(15), "a silent peer").await;
         assert!(watch.elapsed() > Duration::from_secs(4), "{:?}", watch.elapsed());
     });
