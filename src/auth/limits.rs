@@ -105,11 +105,7 @@ impl Limits {
             auth_failures_per_min,
             node_factor,
         } = rates;
-        let register_burst = register_per_min
-            .saturating_add(11)
-            .get()
-            .div_euclid(12)
-            .max(REGISTER_BURST);
+        let register_burst = register_per_min.get().div_ceil(12).max(REGISTER_BURST);
         let register_burst = NonZeroU32::new(register_burst).unwrap_or(register_per_min);
         Self {
             register: Table::new(per_minute(register_per_min, register_burst), clock),

@@ -76,57 +76,28 @@ impl<Row: Placed> Places<Row> {
     }
 }
 
-impl Placed for NodeProtocol {
-    type Id = ProtocolId;
-    fn id(&self) -> ProtocolId {
-        self.id
-    }
-    fn node(&self) -> NodeId {
-        self.node_id
-    }
-    fn position(&self) -> i64 {
-        self.position
-    }
+macro_rules! placed {
+    ($row:ident, $id:ty, $position:expr) => {
+        impl Placed for $row {
+            type Id = $id;
+            fn id(&self) -> $id {
+                self.id
+            }
+            fn node(&self) -> NodeId {
+                self.node_id
+            }
+            fn position(&self) -> i64 {
+                let position: fn(&Self) -> i64 = $position;
+                position(self)
+            }
+        }
+    };
 }
 
-impl Placed for NodeOutbound {
-    type Id = OutboundId;
-    fn id(&self) -> OutboundId {
-        self.id
-    }
-    fn node(&self) -> NodeId {
-        self.node_id
-    }
-    fn position(&self) -> i64 {
-        self.position
-    }
-}
-
-impl Placed for NodeRoutingRule {
-    type Id = i64;
-    fn id(&self) -> i64 {
-        self.id
-    }
-    fn node(&self) -> NodeId {
-        self.node_id
-    }
-    fn position(&self) -> i64 {
-        self.position
-    }
-}
-
-impl Placed for NodeBalancer {
-    type Id = i64;
-    fn id(&self) -> i64 {
-        self.id
-    }
-    fn node(&self) -> NodeId {
-        self.node_id
-    }
-    fn position(&self) -> i64 {
-        0
-    }
-}
+placed!(NodeProtocol, ProtocolId, |row| row.position);
+placed!(NodeOutbound, OutboundId, |row| row.position);
+placed!(NodeRoutingRule, i64, |row| row.position);
+placed!(NodeBalancer, i64, |_| 0);
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,7 @@ async fn send(folder: &Path, (document, port): (u16, u16), routes: &str, header:
     eprintln!(
         "{routes}: {}",
         said.lines()
-            .find(|line| line.contains("generated"))
+            .find(|line| line.contains("generated,"))
             .unwrap_or("nothing")
     );
 }

@@ -41,9 +41,7 @@ async fn storm(stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8], what: 
     let watch = Stopwatch::start();
     // Whether all of it can be written is Core's choice.
     let storming = async {
-        if writer.write_all(bytes).await.is_ok() {
-            std::future::pending::<()>().await;
-        }
+        drop(writer.write_all(bytes).await);
         std::future::pending::<()>().await;
     };
     tokio::select! {

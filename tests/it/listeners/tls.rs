@@ -108,12 +108,7 @@ async fn all_three_listeners_speak_it_and_nothing_else() {
         client: NodeServiceClient::new(endpoint(&core, &authority).connect().await.unwrap()),
         key,
     };
-    agent
-        .client
-        .clone()
-        .heartbeat(agent.request(HeartbeatRequest::default()))
-        .await
-        .unwrap();
+    beat(&agent).await;
     for (port, offered, spoken) in [
         (core.ports.grpc, &[HTTP_1, H2][..], H2),
         (core.ports.http, &[HTTP_1, H2], H2),
@@ -147,6 +142,12 @@ async fn who_never_ends_the_handshake_is_closed() {
     });
     futures_util::future::join_all(waiting).await;
     core.stop().await;
+}
+
+/// A call on the agent's connection.
+async fn beat(agent: &Agent) {
+    let request = agent.request(HeartbeatRequest::default());
+    agent.client.clone().heartbeat(request).await.unwrap();
 }
 
 /// Asks for `/healthz` on a connection that stays open.
@@ -186,12 +187,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
             .expect_err("the old one is shown no more");
     }
     healthz(&mut open).await;
-    agent
-        .client
-        .clone()
-        .heartbeat(agent.request(HeartbeatRequest::default()))
-        .await
-        .unwrap();
+    beat(&agent).await;
     core.stop().await;
 }
 
