@@ -282,10 +282,10 @@ fn usage_by_subscription(entries: &[Entry]) -> BTreeMap<SubscriptionId, i64> {
         let Payload::Usage(report) = &entry.payload else {
             continue;
         };
-        for row in &report.rows {
+        for row in report.counted() {
             if let Some(subscription) = row.subscription {
                 let sum: &mut i64 = sums.entry(subscription).or_default();
-                *sum = sum.saturating_add(row.bytes_up).saturating_add(row.bytes_down);
+                *sum = sum.saturating_add(row.bytes());
             }
         }
     }

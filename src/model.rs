@@ -3,6 +3,7 @@
 pub mod address;
 pub mod catalog;
 pub mod catalog_change;
+pub mod clients;
 pub mod entry;
 pub mod event;
 pub mod finding;
@@ -16,6 +17,7 @@ pub mod quota;
 pub mod secrets;
 pub mod session;
 pub mod stats;
+pub mod suspect;
 pub mod time;
 pub mod usage;
 

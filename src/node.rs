@@ -17,7 +17,7 @@ use crate::{
     events::Events,
     journal::{AppendError, Journal},
     model::{
-        NodeId,
+        NodeId, SubscriptionId,
         entry::{Entry, Identity, KEYLESS_OUTBOUND_WINDOW, REPEAT_WINDOW},
         presence::{OnlineSet, OnlineUser},
         session::SessionItem,
@@ -187,6 +187,8 @@ pub struct LiveView {
 pub trait Meter: Send + Sync + 'static {
     /// This was acknowledged by a node with this traffic multiplier.
     fn acknowledged(&self, entry: &Entry, multiplier: f64);
+    /// Whether there is such a subscription.
+    fn knows(&self, subscription: SubscriptionId) -> bool;
 }
 
 /// Hears what nodes say that is never durable: who is connected, how the machines do. It must not hold the node's actor up.

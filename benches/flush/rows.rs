@@ -41,6 +41,7 @@ fn report(batch: i64, place: i64, minute: Time) -> Entry {
             minute,
             bytes_up: 1_000 + row,
             bytes_down: 50_000 + batch,
+            suspect: None,
         }
     });
     let report = Report {

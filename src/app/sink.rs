@@ -87,12 +87,15 @@ pub struct Counting(pub Arc<Ledger>);
 impl Meter for Counting {
     fn acknowledged(&self, entry: &Entry, multiplier: f64) {
         let Payload::Usage(report) = &entry.payload else { return };
-        for row in &report.rows {
+        for row in report.counted() {
             if let Some(subscription) = row.subscription {
-                self.0
-                    .count(subscription, row.bytes_up.saturating_add(row.bytes_down), multiplier);
+                self.0.count(subscription, row.bytes(), multiplier);
             }
         }
+    }
+
+    fn knows(&self, subscription: SubscriptionId) -> bool {
+        self.0.knows(subscription)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
         NodeId, SubscriptionId, Time,
         catalog::{Subscription, SubscriptionStatus},
         catalog_change::{CatalogChange, RowRef},
+        clients::Clients,
         node::{NodeKey, NodeRecord},
     },
     store::{Change, Fleet, Store, StoreError},
@@ -45,6 +46,8 @@ pub struct Catalogue {
     pub(super) renderer: Renderer,
     pub(super) snapshot: Snapshot,
     pub(super) records: HashMap<NodeId, Arc<NodeRecord>>,
+    /// Whose bytes each node may report, as it was last told.
+    pub(super) clients: HashMap<NodeId, Arc<Clients>>,
     /// Nodes whose configs are not what the catalogue says.
     pub(super) dirty: BTreeSet<NodeId>,
     /// Nodes whose configs could not be rendered, and when they are tried again.
@@ -87,6 +90,7 @@ impl Catalogue {
             renderer: RENDERER,
             snapshot: Snapshot::default(),
             records: HashMap::new(),
+            clients: HashMap::new(),
             dirty: BTreeSet::new(),
             fallen: BTreeSet::new(),
             render_again_at: Time::default(),
@@ -233,6 +237,7 @@ impl Catalogue {
     fn take_fleet(&mut self, nodes: Vec<NodeRecord>, keys: Vec<NodeKey>) {
         let ids: HashSet<NodeId> = nodes.iter().map(|node| node.id).collect();
         self.records.retain(|id, _| ids.contains(id));
+        self.clients.retain(|id, _| ids.contains(id));
         self.dirty.retain(|id| ids.contains(id));
         self.fallen.retain(|id| ids.contains(id));
         let given_out = std::mem::take(&mut self.given_out);

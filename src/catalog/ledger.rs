@@ -128,6 +128,11 @@ impl Ledger {
         self.shard(subscription).remove(&subscription);
     }
 
+    /// Whether there is such a subscription. Before the catalogue was loaded there is none.
+    pub fn knows(&self, subscription: SubscriptionId) -> bool {
+        self.shard(subscription).contains_key(&subscription)
+    }
+
     /// Whether the limit is reached.
     pub fn is_over(&self, subscription: SubscriptionId) -> bool {
         self.shard(subscription)

@@ -148,12 +148,19 @@ impl Catalogue {
         self.sink.adopt(Seed { record, own, config });
     }
 
-    fn own(&self, node: NodeId) -> Own {
+    fn own(&mut self, node: NodeId) -> Own {
         let protocols = self.snapshot.protocols(node).iter().map(|row| row.id);
         let tags = self.snapshot.outbounds(node).iter().map(|row| row.tag.as_str());
         // The two that every node has from the start.
         let tags = tags.chain(["direct", "block"]).map(Box::from);
-        Own::new(protocols, tags)
+        let own = Own::new(protocols, tags);
+        let present = self.snapshot.members_on(node);
+        let clients = self.clients.entry(node).or_default();
+        let followed = clients.follow(present, self.clock.now());
+        if followed != **clients {
+            *clients = Arc::new(followed);
+        }
+        own.with_clients(Arc::clone(clients))
     }
 }
 

@@ -134,6 +134,18 @@ impl Snapshot {
             .collect()
     }
 
+    /// What pays on a node's inbounds, deleted ones too, and for whom; whether he may connect or not.
+    pub fn members_on(&self, node: NodeId) -> impl Iterator<Item = (SubscriptionId, UserId)> {
+        let members = self.protocols(node).iter().filter_map(|row| self.members.get(&row.id));
+        members.flatten().filter_map(|(ls, _)| {
+            let credentials = self.credentials.get(ls)?;
+            Some((
+                credentials.subscription_id?,
+                self.links.get(&credentials.link_id)?.user_id,
+            ))
+        })
+    }
+
     /// A subscription.
     pub fn subscription(&self, id: SubscriptionId) -> Option<&Subscription> {
         self.subscriptions.get(&id)

@@ -10,6 +10,7 @@ use crate::{
         NodeId, ProtocolId, SubscriptionId, Time, UserId,
         entry::{Entry, Identity, NodeFailure, Payload, Rejected, Report},
         session::SessionRow,
+        suspect::Suspicion,
         usage::{OutboundRow, UsageRow},
     },
     proto::journal as wire,
@@ -82,7 +83,7 @@ fn payload_from_wire(payload: wire::entry::Payload) -> Option<Payload> {
     Some(match payload {
         wire::entry::Payload::Usage(report) => Payload::Usage(Report {
             identity: identity_from_wire(&report.identity?)?,
-            rows: report.rows.iter().map(usage_from_wire).collect(),
+            rows: report.rows.iter().map(usage_from_wire).collect::<Option<_>>()?,
             rejected: rejected_from_wire(report.rejected),
         }),
         wire::entry::Payload::OutboundUsage(report) => Payload::OutboundUsage(Report {
@@ -129,18 +130,39 @@ fn usage_to_wire(row: &UsageRow) -> wire::UsageRow {
         minute: row.minute.millis(),
         bytes_up: row.bytes_up,
         bytes_down: row.bytes_down,
+        suspicion: suspicion_to_wire(row.suspect).into(),
     }
 }
 
-fn usage_from_wire(row: &wire::UsageRow) -> UsageRow {
-    UsageRow {
+fn usage_from_wire(row: &wire::UsageRow) -> Option<UsageRow> {
+    Some(UsageRow {
         user: UserId(row.user_id),
         subscription: (row.subscription_id != 0).then_some(SubscriptionId(row.subscription_id)),
         protocol: ProtocolId(row.node_protocol_id),
         minute: Time::from_millis(row.minute),
         bytes_up: row.bytes_up,
         bytes_down: row.bytes_down,
+        suspect: suspicion_from_wire(row.suspicion)?,
+    })
+}
+
+const fn suspicion_to_wire(suspect: Option<Suspicion>) -> wire::Suspicion {
+    match suspect {
+        None => wire::Suspicion::None,
+        Some(Suspicion::NotTheUsers) => wire::Suspicion::NotTheUsers,
+        Some(Suspicion::NoClient) => wire::Suspicion::NoClient,
+        Some(Suspicion::BeyondCarried) => wire::Suspicion::BeyondCarried,
     }
+}
+
+/// Entries from before there were suspicions have none. One that only a later version of Core knows can't be read: as counted bytes it must not end.
+fn suspicion_from_wire(number: i32) -> Option<Option<Suspicion>> {
+    Some(match wire::Suspicion::try_from(number).ok()? {
+        wire::Suspicion::None => None,
+        wire::Suspicion::NotTheUsers => Some(Suspicion::NotTheUsers),
+        wire::Suspicion::NoClient => Some(Suspicion::NoClient),
+        wire::Suspicion::BeyondCarried => Some(Suspicion::BeyondCarried),
+    })
 }
 
 fn outbound_to_wire(row: &OutboundRow) -> wire::OutboundRow {
@@ -214,13 +236,17 @@ mod tests {
 
     fn usage_row() -> impl Strategy<Value = UsageRow> {
         let subscription = option::of((1..=i64::MAX).prop_map(SubscriptionId));
-        (any::<[i64; 4]>(), subscription, time()).prop_map(|(numbers, subscription, minute)| UsageRow {
-            user: UserId(numbers[0]),
-            subscription,
-            protocol: ProtocolId(numbers[1]),
-            minute,
-            bytes_up: numbers[2],
-            bytes_down: numbers[3],
+        let suspect = option::of(prop::sample::select(Suspicion::ALL));
+        (any::<[i64; 4]>(), subscription, time(), suspect).prop_map(|(numbers, subscription, minute, suspect)| {
+            UsageRow {
+                user: UserId(numbers[0]),
+                subscription,
+                protocol: ProtocolId(numbers[1]),
+                minute,
+                bytes_up: numbers[2],
+                bytes_down: numbers[3],
+                suspect,
+            }
         })
     }
 
@@ -300,5 +326,18 @@ mod tests {
             ..wire::Entry::default()
         };
         assert_eq!(decode(&nameless.encode_to_vec()), None, "no identity");
+        let later = wire::Usage {
+            identity: Some(identity_to_wire(Identity::of_key("k"))),
+            rows: vec![wire::UsageRow {
+                suspicion: 99,
+                ..wire::UsageRow::default()
+            }],
+            ..wire::Usage::default()
+        };
+        let later = wire::Entry {
+            payload: Some(wire::entry::Payload::Usage(later)),
+            ..wire::Entry::default()
+        };
+        assert_eq!(decode(&later.encode_to_vec()), None, "a suspicion of a later version");
     }
 }

@@ -1,12 +1,12 @@
 //! What Core makes durable before it answers: one entry a request, complete in itself.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    NodeId, Time, named,
+    NodeId, SubscriptionId, Time, named,
     session::SessionRow,
     usage::{OutboundRow, UsageRow},
 };
@@ -58,6 +58,24 @@ pub struct Report<Row> {
     pub rows: Vec<Row>,
     /// What was put aside.
     pub rejected: Vec<Rejected>,
+}
+
+impl Report<UsageRow> {
+    /// What counts at once.
+    pub fn counted(&self) -> impl Iterator<Item = &UsageRow> {
+        self.rows.iter().filter(|row| row.suspect.is_none())
+    }
+
+    /// The suspect rows: how many there are, and the bytes of each subscription.
+    pub fn suspects(&self) -> (u64, BTreeMap<Option<SubscriptionId>, i64>) {
+        let (mut rows, mut sums) = (0, BTreeMap::new());
+        for row in self.rows.iter().filter(|row| row.suspect.is_some()) {
+            rows += 1;
+            let sum: &mut i64 = sums.entry(row.subscription).or_default();
+            *sum = sum.saturating_add(row.bytes());
+        }
+        (rows, sums)
+    }
 }
 
 /// How a repeat of a request is known. Together with the node and the kind of call it is unique.

@@ -93,6 +93,15 @@ pub enum Happening {
         /// Why the first one.
         reason: String,
     },
+    /// Bytes of a report wait for an admin's word.
+    Suspect {
+        /// Who sent them.
+        node: NodeId,
+        /// On which subscription, as the node says.
+        subscription: Option<SubscriptionId>,
+        /// How many, both ways.
+        bytes: i64,
+    },
 }
 
 /// A user who came.
@@ -161,6 +170,7 @@ impl Happening {
             Self::Recovered { .. } => "fleet.recovered",
             Self::Subscription(news, ..) => news.as_str(),
             Self::Rejected { .. } => "usage.rejected",
+            Self::Suspect { .. } => "usage.suspect",
         }
     }
 }
@@ -192,6 +202,11 @@ impl Event {
             Happening::Recovered { back, offline } => json!({"back": back, "offline": offline}),
             Happening::Subscription(_, subscription, user) => json!({"subscriptionId": subscription, "userId": user}),
             Happening::Rejected { node, count, reason } => json!({"nodeId": node, "count": count, "reason": reason}),
+            Happening::Suspect {
+                node,
+                subscription,
+                bytes,
+            } => json!({"nodeId": node, "subscriptionId": subscription, "bytes": bytes}),
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Fold {
     pub outbounds: BTreeMap<(NodeId, String), Bytes>,
     /// Rows for `session_events`.
     pub sessions: Vec<(NodeId, SessionRow)>,
+    /// Rows for `usage_suspect`, with when Core took them; nothing else knows of them.
+    pub suspect: Vec<(NodeId, Time, UsageRow)>,
     /// Rows for `usage_rejected` and `events_rejected`.
     pub rejected: Vec<Aside>,
     /// Rows for `node_errors`.
@@ -93,6 +95,9 @@ impl Fold {
     /// Adds a piece of an entry. Pieces come in the order of the journal.
     pub fn add_piece(&mut self, piece: Piece) {
         match piece {
+            Piece::Usage { node, received_at, row } if row.suspect.is_some() => {
+                self.suspect.push((node, received_at, row));
+            }
             Piece::Usage { node, row, .. } => self.add_usage(node, &row),
             Piece::Outbound { node, row, .. } => {
                 let sum = self.outbounds.entry((node, row.tag)).or_default();
@@ -186,6 +191,7 @@ mod tests {
             minute: Time::from_millis(minute),
             bytes_up: up,
             bytes_down: 2 * up,
+            suspect: None,
         };
         let report = Report {
             identity: Identity::of_key("k"),

@@ -5,9 +5,13 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CodeId, KeyId, NodeId, ProtocolId, Time, named,
+    CodeId, KeyId, NodeId, ProtocolId, SubscriptionId, Time,
+    clients::Clients,
+    named,
     node_config::{ConfigHash, NodeConfig},
     secrets::SecretHash,
+    suspect::Suspicion,
+    usage::UsageRow,
 };
 
 named! {
@@ -108,6 +112,9 @@ pub struct Seed {
 pub struct Own {
     protocols: Box<[ProtocolId]>,
     outbound_tags: Box<[Box<str>]>,
+    /// Whose bytes it may report; `None` = that is not known, and nobody is suspected.
+    #[serde(default)]
+    pub clients: Option<Arc<Clients>>,
 }
 
 impl Own {
@@ -118,7 +125,28 @@ impl Own {
         Self {
             protocols: protocols.into_iter().collect(),
             outbound_tags: outbound_tags.into_iter().collect(),
+            clients: None,
         }
+    }
+
+    /// With these clients.
+    #[must_use]
+    pub fn with_clients(self, clients: Arc<Clients>) -> Self {
+        Self {
+            clients: Some(clients),
+            ..self
+        }
+    }
+
+    /// What is wrong with these bytes; `exists` says whether there is a subscription.
+    pub fn suspicion(
+        &self,
+        row: &UsageRow,
+        now: Time,
+        exists: impl FnOnce(SubscriptionId) -> bool,
+    ) -> Option<Suspicion> {
+        let (clients, subscription) = (self.clients.as_ref()?, row.subscription?);
+        clients.suspicion((subscription, row.user), now, || exists(subscription))
     }
 
     /// Whether an inbound is or was the node's.

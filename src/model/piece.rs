@@ -245,6 +245,7 @@ mod tests {
             minute: noon(),
             bytes_up: 10,
             bytes_down: 20,
+            suspect: None,
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     ProtocolId, SubscriptionId, Time, UserId,
     entry::{ItemHash, Rejected},
+    suspect::Suspicion,
 };
 
 /// The most bytes that one entry may carry (16 TiB): more is an agent's error, not traffic.
@@ -84,6 +85,15 @@ pub struct UsageRow {
     pub bytes_up: i64,
     /// To the user, 0 to 2^44.
     pub bytes_down: i64,
+    /// Why they count only if an admin says so.
+    pub suspect: Option<Suspicion>,
+}
+
+impl UsageRow {
+    /// Both ways.
+    pub const fn bytes(&self) -> i64 {
+        self.bytes_up.saturating_add(self.bytes_down)
+    }
 }
 
 /// Bytes that count on an outbound.
@@ -156,6 +166,7 @@ pub fn check_usage(items: &[UsageItem], now: Time, is_ours: impl Fn(ProtocolId) 
             minute: at.minute(),
             bytes_up: item.bytes_up,
             bytes_down: item.bytes_down,
+            suspect: None,
         })
     });
     checked.clock_skew = skewed;

@@ -7,13 +7,16 @@ use actix::{
     WrapFuture as _,
 };
 
-use crate::model::{
-    entry::{Entry, Payload},
-    event::{Happening, NodeFacts, NodeNews},
-    node::{Seed, SyncStatus},
-    node_config::NodeConfig,
-    presence::OnlineSet,
-    stats::{StatsPoint, StatsSnapshot},
+use crate::{
+    events::Events,
+    model::{
+        entry::{Entry, Payload},
+        event::{Happening, NodeFacts, NodeNews},
+        node::{Seed, SyncStatus},
+        node_config::NodeConfig,
+        presence::OnlineSet,
+        stats::{StatsPoint, StatsSnapshot},
+    },
 };
 
 use super::{
@@ -101,6 +104,7 @@ impl NodeActor {
                     reason: reason.clone(),
                 });
             }
+            tell_suspects(&around.events, &entry);
             Ok(receipt)
         })
     }
@@ -119,6 +123,23 @@ impl NodeActor {
             actor.publish();
             Ok(())
         })))
+    }
+}
+
+/// Once a report and subscription.
+fn tell_suspects(events: &Events, entry: &Entry) {
+    let Payload::Usage(report) = &entry.payload else { return };
+    let (rows, sums) = report.suspects();
+    if rows == 0 {
+        return;
+    }
+    metrics::counter!("core_usage_suspect_total").increment(rows);
+    for (subscription, bytes) in sums {
+        events.publish(Happening::Suspect {
+            node: entry.node,
+            subscription,
+            bytes,
+        });
     }
 }
 
@@ -155,7 +176,9 @@ impl Handler<UsageReport> for NodeActor {
     type Result = ResponseFuture<Result<Receipt, NodeError>>;
 
     fn handle(&mut self, report: UsageReport, _: &mut Self::Context) -> Self::Result {
-        let checked = self.state.usage(&report, self.around.clock.now());
+        let checked = self.state.usage(&report, self.around.clock.now(), |subscription| {
+            self.around.meter.knows(subscription)
+        });
         self.make_durable(checked)
     }
 }

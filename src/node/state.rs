@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::model::{
-    NodeId, Time, UserId,
+    NodeId, SubscriptionId, Time, UserId,
     entry::{Entry, NodeFailure, Payload, Rejected, Report},
     node::{Seed, StoredState, SyncStatus},
     node_config::NodeConfig,
@@ -138,10 +138,18 @@ impl NodeState {
         }
     }
 
-    /// Checks a usage report: the entry to be made durable, and the receipt for it.
-    pub fn usage(&mut self, report: &UsageReport, now: Time) -> (Entry, Receipt) {
+    /// Checks a usage report: the entry to be made durable, and the receipt for it. `exists` says whether there is a subscription.
+    pub fn usage(
+        &mut self,
+        report: &UsageReport,
+        now: Time,
+        exists: impl Fn(SubscriptionId) -> bool,
+    ) -> (Entry, Receipt) {
         let seed = Arc::clone(&self.seed);
-        let checked = check_usage(&report.items, now, |protocol| seed.own.has_protocol(protocol));
+        let mut checked = check_usage(&report.items, now, |protocol| seed.own.has_protocol(protocol));
+        for row in &mut checked.rows {
+            row.suspect = seed.own.suspicion(row, now, &exists);
+        }
         self.note_skew(&checked);
         let receipt = receipt(&checked.rejected);
         let Checked { rows, rejected, .. } = checked;
@@ -476,7 +484,7 @@ pub(super) mod tests {
             bytes_down: 1,
             recorded_at: String::new(),
         };
-        let (entry, receipt) = node.usage(&UsageReport::new(None, vec![item; 25]), at(0));
+        let (entry, receipt) = node.usage(&UsageReport::new(None, vec![item; 25]), at(0), |_| true);
         assert_eq!((receipt.rejected, receipt.reasons.len()), (25, 10));
         assert!(
             matches!(entry.payload, Payload::Usage(report) if report.rejected.len() == 25 && report.rows.is_empty())

@@ -28,6 +28,7 @@ mod rows;
 mod samples;
 mod sifting;
 mod sightings;
+mod suspects;
 mod table;
 mod taking;
 mod tls;

@@ -22,6 +22,7 @@ mod rows;
 mod samples;
 mod sifting;
 mod sightings;
+mod suspects;
 mod table;
 mod upkeep;
 mod usage;

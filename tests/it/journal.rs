@@ -60,6 +60,7 @@ fn entry(number: u64, rows: u64) -> Entry {
         minute: Time::from_millis(1_763_985_600_000),
         bytes_up: (number ^ index).cast_signed(),
         bytes_down: 1 << 30,
+        suspect: None,
     };
     Entry {
         node: NodeId(number.cast_signed()),

@@ -9,6 +9,7 @@ use super::{
     fault::Fault,
     line::Line,
     quotas::quota,
+    suspects,
     values::{json_of, storable},
 };
 use crate::{
@@ -30,10 +31,11 @@ const ERRORS_KEPT: i64 = 100;
 pub(super) async fn write(line: &Line, fold: &Fold) -> Result<(u64, Vec<Quota>), Fault> {
     let held = write_usage(line, fold).await?;
     write_sessions(line, fold).await?;
-    let (subscriptions, protocols, outbounds, rejected, errors, sync) = tokio::join!(
+    let (subscriptions, protocols, outbounds, suspects, rejected, errors, sync) = tokio::join!(
         grow_subscriptions(line, fold),
         grow_protocols(line, &fold.protocols),
         grow_outbounds(line, &fold.outbounds),
+        suspects::write(line, &fold.suspect),
         write_rejected(line, &fold.rejected),
         write_errors(line, fold),
         write_sync(line, &fold.sync),
@@ -41,7 +43,7 @@ pub(super) async fn write(line: &Line, fold: &Fold) -> Result<(u64, Vec<Quota>),
     let mut cause = Cause::default();
     let held = held + cause.of(protocols) + cause.of(outbounds);
     let (of_subscriptions, quotas) = cause.of(subscriptions);
-    for done in [rejected, errors, sync] {
+    for done in [suspects, rejected, errors, sync] {
         cause.of(done);
     }
     match cause.0 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-use super::{fault::Fault, values::Text};
+use super::{fault::Fault, suspects, values::Text};
 use crate::{
     model::{
         NodeId, Time,
@@ -28,6 +28,7 @@ pub(super) fn write(transaction: &Connection, fold: &Fold) -> Result<(u64, Vec<Q
     saturated += grow_protocols(transaction, fold)?;
     saturated += grow_outbounds(transaction, fold)?;
     write_sessions(transaction, &fold.sessions)?;
+    suspects::write(transaction, &fold.suspect)?;
     write_rejected(transaction, &fold.rejected)?;
     write_errors(transaction, &fold.errors)?;
     write_sync(transaction, &fold.sync)?;

@@ -24,6 +24,7 @@ fn bytes_at(minute: Time) -> Batch {
         minute,
         bytes_up: 3,
         bytes_down: 4,
+        suspect: None,
     };
     let report = Report {
         identity: Identity::of_key(&minute.to_string()),

@@ -40,7 +40,9 @@ pub fn catalogue(nodes: i64) -> Value {
         "nodeProtocols": each(nodes, &|id| {
             json!({"id": protocol(id), "nodeId": id, "protocol": "vless", "port": 443})
         }),
-        "nodeProtocolLinks": each(nodes, &|id| json!({"protoId": protocol(id), "lsId": 1 + id % USERS})),
+        "nodeProtocolLinks": (1..=nodes).flat_map(|id| {
+            (1..=USERS).map(move |user| json!({"protoId": protocol(id), "lsId": user}))
+        }).collect::<Vec<_>>(),
         "nodeOutbounds": each(nodes, &|id| {
             json!({"id": id, "nodeId": id, "tag": exit(id), "protocol": "freedom"})
         }),

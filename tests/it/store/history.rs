@@ -42,6 +42,7 @@ impl Dice {
             minute: second(-60 * self.below(3 * 24 * 60)).minute(),
             bytes_up: bytes,
             bytes_down: self.below(1 << 20),
+            suspect: None,
         }
     }
 

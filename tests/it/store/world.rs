@@ -336,6 +336,7 @@ pub fn usage_row(bytes_up: i64, bytes_down: i64) -> UsageRow {
         minute: second(0).minute(),
         bytes_up,
         bytes_down,
+        suspect: None,
     }
 }
 
