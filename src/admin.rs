@@ -7,6 +7,7 @@ pub mod live;
 pub mod nodes;
 pub mod records;
 pub mod rows;
+pub mod suspects;
 pub mod tokens;
 
 use std::{sync::Arc, time::Duration};
@@ -65,6 +66,9 @@ pub enum AdminError {
     /// Somebody else changed it meanwhile.
     #[error("it was changed meanwhile: read it again")]
     Stale,
+    /// The opposite was decided before.
+    #[error("it was decided otherwise before")]
+    Decided,
     /// The name is another's.
     #[error("the name is taken by another node")]
     NameTaken,

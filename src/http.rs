@@ -70,7 +70,7 @@ pub fn admin_server(listener: Listener, door: Arc<admin::Door>, ops: Arc<ops::Op
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {
-    use admin::{addresses, catalog, codes, events, live, nodes, online, records, rows, tokens};
+    use admin::{addresses, catalog, codes, events, live, nodes, online, records, rows, suspects, tokens};
     routes.service(only("/users/bulk").route(post().to(catalog::bulk)));
     routes.service(only("/openapi.json").route(get().to(openapi::openapi)));
     rows::Kind::ALL.into_iter().for_each(|kind| row_routes(routes, kind));
@@ -128,6 +128,9 @@ fn admin_routes(routes: &mut web::ServiceConfig) {
                 .route(delete().to(tokens::remove)),
         )
         .service(only("/rejected").route(get().to(records::rejected)))
+        .service(only("/suspect").route(get().to(suspects::list)))
+        .service(only("/suspect/{id}/accept").route(post().to(suspects::accept)))
+        .service(only("/suspect/{id}/void").route(post().to(suspects::void)))
         .service(only("/audit").route(get().to(records::audit)));
 }
 

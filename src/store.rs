@@ -16,6 +16,7 @@ mod samples;
 mod sightings;
 pub mod sqlite;
 mod standing;
+mod suspects;
 mod table;
 mod tables;
 mod weighing;
@@ -26,7 +27,12 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;
 
-pub use self::{leases::Leases, samples::Samples, sightings::Sightings};
+pub use self::{
+    leases::Leases,
+    samples::Samples,
+    sightings::Sightings,
+    suspects::{Judged, Suspects},
+};
 use crate::model::{
     CodeId, JournalId, KeyId, NodeId, Position, ProtocolId, SubscriptionId, Time, TokenId, UserId,
     catalog::{Catalog, CatalogImport},
@@ -42,10 +48,10 @@ use crate::model::{
     secrets::{AdminToken, NewToken, SecretHash},
 };
 
-/// What the rest of Core asks of a store; three subjects have a page of their own. Every call is one transaction: it is done and durable, or it
+/// What the rest of Core asks of a store; four subjects have a page of their own. Every call is one transaction: it is done and durable, or it
 /// left nothing behind.
 #[async_trait]
-pub trait Store: Sightings + Samples + Leases + Send + Sync + 'static {
+pub trait Store: Sightings + Samples + Leases + Suspects + Send + Sync + 'static {
     /// Brings the schema up to date; gives the names of the migrations that were run.
     async fn migrate(&self) -> Result<Vec<String>, StoreError>;
     /// The migrations that [`Store::migrate`] would run. Changes nothing.

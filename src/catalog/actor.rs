@@ -7,7 +7,7 @@ use actix::{
 };
 
 use crate::{
-    model::{NodeId, SubscriptionId, Time, catalog_change::CatalogChange, node::NodeRecord},
+    model::{NodeId, SubscriptionId, Time, catalog_change::CatalogChange, node::NodeRecord, quota::Quota},
     store::StoreError,
 };
 
@@ -151,6 +151,25 @@ impl Handler<WasReset> for CatalogActor {
     fn handle(&mut self, WasReset(subscription, at): WasReset, _: &mut Self::Context) -> Self::Result {
         self.alone(move |catalogue| async move {
             catalogue.was_reset(subscription, Some(at));
+            (catalogue, Ok(()))
+        })
+    }
+}
+
+/// The store counted bytes that came by no report: so much it has counted now.
+#[derive(Message)]
+#[rtype(result = "Result<(), StoreError>")]
+pub struct WereCounted(pub Vec<Quota>);
+
+impl Handler<WereCounted> for CatalogActor {
+    type Result = AtomicResponse<Self, Result<(), StoreError>>;
+
+    fn handle(&mut self, WereCounted(quotas): WereCounted, _: &mut Self::Context) -> Self::Result {
+        self.alone(move |catalogue| async move {
+            let ledger = &catalogue.ledger;
+            quotas
+                .iter()
+                .for_each(|quota| ledger.taken_over(quota.subscription, 0, Some(*quota)));
             (catalogue, Ok(()))
         })
     }

@@ -10,6 +10,7 @@ pub mod nodes;
 pub mod online;
 pub mod records;
 pub mod rows;
+pub mod suspects;
 pub mod tokens;
 
 use actix_web::{HttpRequest, HttpResponse, http::header};

@@ -166,7 +166,7 @@ impl From<AdminError> for ApiError {
             AdminError::Invalid(message) => Self::bad_request(message),
             AdminError::InBatch { .. } => Self::bad_request(error.to_string()),
             AdminError::Stale => Self::new(StatusCode::PRECONDITION_FAILED, error.to_string()),
-            AdminError::NameTaken => Self::new(StatusCode::CONFLICT, error.to_string()),
+            AdminError::NameTaken | AdminError::Decided => Self::new(StatusCode::CONFLICT, error.to_string()),
             AdminError::Busy(_) => Self::unavailable(error.to_string()),
             AdminError::Store(error) => error.into(),
             AdminError::Node(NodeError::Missing) => Self::missing("node"),

@@ -7,6 +7,7 @@ use super::{
     entry::{Entry, NodeFailure, Rejected, ReportKind},
     piece::Piece,
     session::SessionRow,
+    suspect::SuspectRow,
     usage::UsageRow,
 };
 
@@ -123,6 +124,22 @@ impl Fold {
                 self.sync.insert(node, (received_at, report));
             }
         }
+    }
+
+    /// What suspect bytes come to when an admin accepts them: the same as if they had never been suspect.
+    pub fn of_accepted(row: &SuspectRow) -> Self {
+        let mut fold = Self::default();
+        let usage = UsageRow {
+            user: row.user_id,
+            subscription: row.subscription_id,
+            protocol: row.node_protocol_id,
+            minute: row.minute,
+            bytes_up: row.bytes_up,
+            bytes_down: row.bytes_down,
+            suspect: None,
+        };
+        fold.add_usage(row.node_id, &usage);
+        fold
     }
 
     fn add_usage(&mut self, node: NodeId, row: &UsageRow) {

@@ -3,6 +3,7 @@
 mod leases;
 mod samples;
 mod sightings;
+mod suspects;
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

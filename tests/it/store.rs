@@ -24,6 +24,7 @@ mod reports;
 mod samples;
 mod sightings;
 mod sqlite;
+mod suspects;
 mod upkeep;
 mod usage;
 mod world;

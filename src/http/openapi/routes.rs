@@ -193,6 +193,27 @@ const LINES: &[Line] = &[
         "200 [Rejected]",
         &["kind", "limit", "cursor"],
     ),
+    (
+        "get /admin/suspect",
+        "Bytes that wait for an admin's word, and that had it",
+        "",
+        "200 [Suspect]",
+        &["decided", "limit", "cursor"],
+    ),
+    (
+        "post /admin/suspect/{id}/accept",
+        "Suspect bytes count, once",
+        "",
+        "200 Suspect",
+        &[],
+    ),
+    (
+        "post /admin/suspect/{id}/void",
+        "Suspect bytes never count",
+        "",
+        "200 Suspect",
+        &[],
+    ),
     ("get /admin/audit", "Who changed what", "", "200 [Audit]", PAGE),
     (
         "post /admin/users/bulk",

@@ -98,6 +98,11 @@ const PLAIN: &[(&str, &str)] = &[
         "id!:integer nodeId!:integer kind!:string reason!:string item!:any receivedAt!:time",
     ),
     (
+        "Suspect",
+        "id!:integer nodeId!:integer userId!:integer subscriptionId!:integer? nodeProtocolId!:integer minute!:time bytesUp!:integer \
+         bytesDown!:integer reason!:string receivedAt!:time decidedAt!:time? decision!:string? decidedBy!:string?",
+    ),
+    (
         "Audit",
         "id!:integer at!:time actor!:string action!:string subjectId!:integer? details!:any address!:string? requestId!:string?",
     ),

@@ -115,14 +115,19 @@ async fn hours_and_days_are_filled_from_the_minutes_that_are_there() {
     file.raw()
         .execute_batch(
             "DROP TABLE usage_hours; DROP TABLE usage_days; DROP TABLE node_stats;
-             DROP TABLE user_ips; DROP TABLE job_leases;
+             DROP TABLE user_ips; DROP TABLE job_leases; DROP TABLE usage_suspect;
              DROP INDEX usage_minutes_by_minute; DROP INDEX session_events_by_time;
              DELETE FROM refinery_schema_history WHERE version >= 6;",
         )
         .unwrap();
     assert_eq!(
         file.store.migrate().await.unwrap(),
-        ["V0006__hours_and_days", "V0007__upkeep", "V0008__addresses"]
+        [
+            "V0006__hours_and_days",
+            "V0007__upkeep",
+            "V0008__addresses",
+            "V0009__suspects"
+        ]
     );
     assert_eq!((rows("hour"), rows("day")), kept);
 }

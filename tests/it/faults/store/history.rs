@@ -9,8 +9,9 @@ use vpn_core::{
         NodeId, Time, UserId,
         presence::{LookUp, Sighting, UserIp},
         stats::StatsSample,
+        suspect::{Decision, SuspectRow},
     },
-    store::{Leases, Samples, Sightings, StoreError},
+    store::{Change, Judged, Leases, Page, Samples, Sightings, StoreError, Suspects},
 };
 
 use super::{CHANGES, FaultyStore, READS};
@@ -71,5 +72,18 @@ impl Leases for FaultyStore {
     async fn release_lease(&self, job: &str, owner: &str) -> Result<(), StoreError> {
         let inner = self.inner();
         self.through(CHANGES, inner.release_lease(job, owner)).await
+    }
+}
+
+#[async_trait]
+impl Suspects for FaultyStore {
+    async fn suspects(&self, decided: Option<bool>, page: Page) -> Result<Vec<SuspectRow>, StoreError> {
+        let inner = self.inner();
+        self.through(READS, inner.suspects(decided, page)).await
+    }
+
+    async fn judge_suspect(&self, id: i64, decision: Decision, by: &Change) -> Result<Judged, StoreError> {
+        let inner = self.inner();
+        self.through(CHANGES, inner.judge_suspect(id, decision, by)).await
     }
 }

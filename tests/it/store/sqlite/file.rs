@@ -35,7 +35,8 @@ async fn a_missing_file_is_made_without_a_schema() {
             "V0005__catalog_changes",
             "V0006__hours_and_days",
             "V0007__upkeep",
-            "V0008__addresses"
+            "V0008__addresses",
+            "V0009__suspects"
         ]
     );
     let raw = Connection::open(&path).unwrap();
