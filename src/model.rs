@@ -1,6 +1,7 @@
 //! What Core talks about: plain values, no async, no wire formats, no SQL.
 
 pub mod address;
+pub mod carried;
 pub mod catalog;
 pub mod catalog_change;
 pub mod clients;

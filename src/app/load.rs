@@ -11,11 +11,13 @@ use super::{Ground, Live, restore, sink::Counting, snapshot::Snapshots};
 /// Loads all nodes from the store; if that is away, from the snapshot, and says so.
 pub(super) async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) -> anyhow::Result<bool> {
     let store = &ground.store;
-    if let Ok(given_out) = snapshots.revisions() {
-        live.catalog
-            .send(Remember(given_out))
+    match snapshots.given() {
+        Ok(given) => live
+            .catalog
+            .send(Remember(given))
             .await
-            .context("the catalogue's actor is gone")??;
+            .context("the catalogue's actor is gone")??,
+        Err(error) => tracing::warn!(%error, "what nodes were given before the last stop can't be read"),
     }
     let loaded = async {
         // A migration may take its time; a store that hangs may not.

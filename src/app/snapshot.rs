@@ -12,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{
+    catalog::follow::Given,
     clock::Clock,
     data_dir,
     journal::Journal,
@@ -61,9 +62,9 @@ impl<T, Line: Serialize> Serialize for Each<'_, T, Line> {
     }
 }
 
-/// What of the file says which revisions were given out.
+/// What of the file says what the nodes were given.
 #[derive(Deserialize)]
-struct Given {
+struct GivenFile {
     form: u32,
     nodes: Vec<GivenLine>,
 }
@@ -72,6 +73,8 @@ struct Given {
 struct GivenLine {
     id: NodeId,
     revision: i64,
+    #[serde(flatten)]
+    own: Own,
 }
 
 /// What of the file says how large the configs are.
@@ -168,11 +171,18 @@ impl Snapshots {
         }
     }
 
-    /// The revisions in it: what the nodes were given.
-    pub fn revisions(&self) -> anyhow::Result<HashMap<NodeId, i64>> {
-        let file: Given = serde_json::from_slice(&std::fs::read(&self.path)?)?;
+    /// What the nodes were given; nothing if there is no file yet.
+    pub fn given(&self) -> anyhow::Result<HashMap<NodeId, Given>> {
+        if !self.path.try_exists()? {
+            return Ok(HashMap::new());
+        }
+        let file: GivenFile = serde_json::from_slice(&std::fs::read(&self.path)?)?;
         anyhow::ensure!(file.form == FORM, "the snapshot has form {}, not {FORM}", file.form);
-        Ok(file.nodes.into_iter().map(|line| (line.id, line.revision)).collect())
+        let given = |line: GivenLine| Given {
+            revision: line.revision,
+            clients: line.own.clients,
+        };
+        Ok(file.nodes.into_iter().map(|line| (line.id, given(line))).collect())
     }
 
     /// Reads it: nodes and keys are there again. Gives up to where the journal is in it.

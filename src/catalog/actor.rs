@@ -11,7 +11,10 @@ use crate::{
     store::StoreError,
 };
 
-use super::{follow::Catalogue, trial::Objection};
+use super::{
+    follow::{Catalogue, Given},
+    trial::Objection,
+};
 
 /// How often it looks: one number from the store, and a channel. A cut-off waits at most so long for its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -175,17 +178,17 @@ impl Handler<WereCounted> for CatalogActor {
     }
 }
 
-/// Revisions that were given out before the last stop.
+/// What nodes were given before the last stop.
 #[derive(Message)]
 #[rtype(result = "Result<(), StoreError>")]
-pub struct Remember(pub HashMap<NodeId, i64>);
+pub struct Remember(pub HashMap<NodeId, Given>);
 
 impl Handler<Remember> for CatalogActor {
     type Result = AtomicResponse<Self, Result<(), StoreError>>;
 
-    fn handle(&mut self, Remember(given_out): Remember, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Remember(given): Remember, _: &mut Self::Context) -> Self::Result {
         self.alone(|mut catalogue| async move {
-            catalogue.remember(given_out);
+            catalogue.remember(given);
             (catalogue, Ok(()))
         })
     }

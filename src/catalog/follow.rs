@@ -37,6 +37,15 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How often a config that could not be rendered is tried again.
 const RENDER_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
+/// What a node was given.
+#[derive(Debug)]
+pub struct Given {
+    /// Of its config.
+    pub revision: i64,
+    /// Whose bytes it might report.
+    pub clients: Option<Arc<Clients>>,
+}
+
 /// The catalogue, as one owner holds it.
 pub struct Catalogue {
     pub(super) store: Arc<dyn Store>,
@@ -113,9 +122,14 @@ impl Catalogue {
         Self { renderer, ..self }
     }
 
-    /// Revisions that were given out before the last stop: no other content may have them.
-    pub fn remember(&mut self, given_out: HashMap<NodeId, i64>) {
-        self.given_out = given_out;
+    /// What nodes were given before the last stop: no other content may have those revisions, and who was a client then is one who left if he is none now.
+    pub fn remember(&mut self, given: HashMap<NodeId, Given>) {
+        for (node, given) in given {
+            self.given_out.insert(node, given.revision);
+            if let Some(clients) = given.clients {
+                self.clients.insert(node, clients);
+            }
+        }
     }
 
     /// One look at everything. Cut-offs come first, and never wait for the store. The first load is not this one's: what was acknowledged before must

@@ -134,15 +134,20 @@ impl Snapshot {
             .collect()
     }
 
-    /// What pays on a node's inbounds, deleted ones too, and for whom; whether he may connect or not.
+    /// What pays on a node's inbounds, deleted ones too, and for whom, whether he may connect or not: who connects, and whose subscription it is.
     pub fn members_on(&self, node: NodeId) -> impl Iterator<Item = (SubscriptionId, UserId)> {
         let members = self.protocols(node).iter().filter_map(|row| self.members.get(&row.id));
-        members.flatten().filter_map(|(ls, _)| {
+        let paying = members.flatten().filter_map(|(ls, _)| {
             let credentials = self.credentials.get(ls)?;
-            Some((
-                credentials.subscription_id?,
-                self.links.get(&credentials.link_id)?.user_id,
-            ))
+            Some((credentials.subscription_id?, credentials.link_id))
+        });
+        paying.flat_map(|(subscription, link)| {
+            let user = self.links.get(&link).map(|row| row.user_id);
+            let owner = self.subscription(subscription).map(|row| row.user_id);
+            [user, owner]
+                .into_iter()
+                .flatten()
+                .map(move |user| (subscription, user))
         })
     }
 

@@ -4,17 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{NodeId, SubscriptionId, Time, UserId, suspect::Suspicion, usage::OLDEST};
-
-/// Who left a node: its row of `past_clients`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the columns of their names")]
-pub struct PastClient {
-    pub node: NodeId,
-    pub subscription: SubscriptionId,
-    pub user: UserId,
-    pub left_at: Time,
-}
+use super::{SubscriptionId, Time, UserId, suspect::Suspicion, usage::OLDEST};
 
 /// See the module. Sorted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,20 +24,6 @@ impl Clients {
         past.retain(|pair, left_at| is_remembered(*left_at, now) && !present.contains(pair));
         Self {
             present: present.into_iter().collect(),
-            past: past.into_iter().map(|((id, user), at)| (id, user, at)).collect(),
-        }
-    }
-
-    /// Adds who left before.
-    #[must_use]
-    pub fn with_past(&self, left: impl IntoIterator<Item = PastClient>) -> Self {
-        let mut past: BTreeMap<_, Time> = self.past.iter().map(|(id, user, at)| ((*id, *user), *at)).collect();
-        for client in left {
-            let at = past.entry((client.subscription, client.user)).or_default();
-            *at = client.left_at.max(*at);
-        }
-        Self {
-            present: self.present.clone(),
             past: past.into_iter().map(|((id, user), at)| (id, user, at)).collect(),
         }
     }
@@ -132,19 +108,5 @@ mod tests {
         assert!(later.follow([pair(8, 2)], day(37)).past.is_empty());
         let back = after.follow([pair(7, 1), pair(8, 2)], day(2));
         assert!(back.past.is_empty());
-    }
-
-    #[test]
-    fn who_left_before_a_start_is_remembered_too() {
-        let left = |user: i64, on: i64| PastClient {
-            node: NodeId(1),
-            subscription: SubscriptionId(7),
-            user: UserId(user),
-            left_at: day(on),
-        };
-        let clients = Clients::default().with_past([left(1, 5), left(1, 3), left(2, 0)]);
-        assert_eq!(judged(&clients, 7, 1, 40), None);
-        assert_eq!(judged(&clients, 7, 2, 40), Some(Suspicion::NotTheUsers));
-        assert_eq!(clients.follow([], day(40)).past.len(), 1);
     }
 }

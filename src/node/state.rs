@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::model::{
     NodeId, SubscriptionId, Time, UserId,
+    carried::Carried,
     entry::{Entry, NodeFailure, Payload, Rejected, Report},
     node::{Seed, StoredState, SyncStatus},
     node_config::NodeConfig,
@@ -42,6 +43,7 @@ pub struct NodeState {
     clock_skew: bool,
     online: Option<Arc<OnlineSet>>,
     stats: Option<Arc<StatsSnapshot>>,
+    carried: Option<Box<Carried>>,
     lately: Ring,
 }
 
@@ -78,6 +80,7 @@ impl NodeState {
             clock_skew: false,
             online: None,
             stats: None,
+            carried: None,
             lately: Ring::default(),
         }
     }
@@ -149,6 +152,9 @@ impl NodeState {
         let mut checked = check_usage(&report.items, now, |protocol| seed.own.has_protocol(protocol));
         for row in &mut checked.rows {
             row.suspect = seed.own.suspicion(row, now, &exists);
+        }
+        if let Some(carried) = &mut self.carried {
+            carried.judge(&report.identity, &mut checked.rows, now);
         }
         self.note_skew(&checked);
         let receipt = receipt(&checked.rejected);
@@ -278,7 +284,12 @@ impl NodeState {
 
     /// Takes a snapshot of the machine.
     pub fn take_stats(&mut self, snapshot: StatsSnapshot) -> Arc<StatsSnapshot> {
-        self.lately.push(snapshot.received_at, &snapshot.system);
+        let (at, system) = (snapshot.received_at, &snapshot.system);
+        self.lately.push(at, system);
+        match &mut self.carried {
+            Some(carried) => carried.look(system, at),
+            none => *none = Carried::first(system, at).map(Box::new),
+        }
         let snapshot = Arc::new(snapshot);
         self.stats = Some(Arc::clone(&snapshot));
         snapshot

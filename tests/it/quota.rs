@@ -11,3 +11,4 @@ mod rendering;
 mod renewal;
 mod revisions;
 mod scene;
+mod suspects;

@@ -9,7 +9,10 @@ use crate::harness::{
     http::{Admin, send},
 };
 
-use super::{caller::refused, world::World};
+use super::{
+    caller::refused,
+    world::{World, usage_entry},
+};
 
 const EVENTS: &str = "/admin/events";
 
@@ -199,4 +202,31 @@ async fn a_stop_ends_the_streams_and_does_not_wait_for_them() {
     assert!(core.wait().await.success());
     let log = std::fs::read_to_string(log).unwrap_or_default();
     assert!(!log.contains("still in flight"), "{log}");
+}
+
+#[tokio::test]
+async fn suspect_bytes_are_told_once_a_report_and_subscription() {
+    let mut world = World::new().await;
+    let node = world.caller(1).await;
+    let admin = world.admin();
+    let mut reader = Reader::open(&admin, "?type=usage.suspect", None).await;
+    reader.next().await;
+    let others = |subscription: i64, bytes: i64| {
+        let mut entry = usage_entry(1, bytes, bytes);
+        entry["userId"] = json!(987_654);
+        entry["subscriptionId"] = json!(subscription);
+        entry
+    };
+    let entries = [others(1, 10), usage_entry(1, 5, 5), others(2, 1), others(1, 100)];
+    let answer = node.tell("/node/usage", &json!({"entries": entries})).await;
+    assert_eq!(answer["ok"], true);
+    for (subscription, bytes) in [(1, 220), (2, 2)] {
+        let told = reader.next().await;
+        assert_eq!(told.kind.as_deref(), Some("usage.suspect"));
+        assert_eq!(
+            told.data["data"],
+            json!({"nodeId": 1, "subscriptionId": subscription, "bytes": bytes})
+        );
+    }
+    world.end();
 }

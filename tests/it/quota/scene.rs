@@ -226,6 +226,17 @@ impl Scene {
         db.query_row(&query, [subscription], |row| row.get(0)).unwrap()
     }
 
+    /// What a panel does to the store.
+    pub fn sql(&self, statement: &str) {
+        let db = rusqlite::Connection::open(self.file()).unwrap();
+        db.busy_timeout(Duration::from_secs(5)).unwrap();
+        db.execute_batch(statement).unwrap();
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.core().admin().get(path).await
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         self.send(Method::POST, path, body).await
     }
