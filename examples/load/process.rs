@@ -1,0 +1,123 @@
+//! Servers as processes of their own, and what they cost.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::{
+    ground::{Ground, SCHEMA},
+    harness::eventually,
+};
+
+/// A server that runs; killed with this value.
+pub struct Process {
+    child: Child,
+    /// Where it answers gRPC.
+    pub port: u16,
+    _dir: Option<TempDir>,
+}
+
+impl Process {
+    /// The bare server.
+    pub fn control() -> anyhow::Result<Self> {
+        Self::of_this(&["control"])
+    }
+
+    /// The first version.
+    pub fn naive(ground: &Ground) -> anyhow::Result<Self> {
+        Self::of_this(&["naive", &ground.url()])
+    }
+
+    fn of_this(args: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line)?;
+        Ok(Self {
+            child,
+            port: line.trim().parse().context("the port that it says")?,
+            _dir: None,
+        })
+    }
+
+    /// Core on this ground. Without limits: it is they that would be measured.
+    pub async fn core(ground: &Ground) -> anyhow::Result<Self> {
+        #[derive(Deserialize)]
+        struct Ports {
+            grpc: u16,
+        }
+        let dir = tempfile::tempdir()?;
+        let log = std::fs::File::create(dir.path().join("log"))?;
+        let child = Command::new(binary()?)
+            .env_clear()
+            .envs([("HTTP_PORT", "0"), ("GRPC_PORT", "0"), ("ADMIN_PORT", "0")])
+            .envs([("LIMITS", "off"), ("LOG_FORMAT", "json"), ("DATABASE_SCHEMA", SCHEMA)])
+            .env("DATABASE_URL", ground.url())
+            .env("DATA_DIR", dir.path())
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let path = dir.path().join("ports.json");
+        let ports: Ports = eventually("ports.json", || {
+            let text = std::fs::read_to_string(&path).ok();
+            std::future::ready(text.and_then(|text| serde_json::from_str(&text).ok()))
+        })
+        .await;
+        Ok(Self {
+            child,
+            port: ports.grpc,
+            _dir: Some(dir),
+        })
+    }
+
+    /// The time that its threads ran, by the scheduler. A thread that ended is no longer in it.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = std::fs::read_to_string(task?.path().join("schedstat"));
+            let Ok(text) = text else { continue };
+            nanos += text.split(' ').next().context("schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// What it has in memory, in bytes: now, or the most there ever was.
+    pub fn memory(&self, line: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|it| it.strip_prefix(line)).context("status")?;
+        let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(|_| ())) {
+            eprintln!("a server can't be ended: {error}");
+        }
+    }
+}
+
+/// Core of the same build: it lies beside the folder of the examples.
+fn binary() -> anyhow::Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let folder = exe.parent().and_then(Path::parent).context("a folder of examples")?;
+    let binary = folder.join("vpn-core");
+    anyhow::ensure!(
+        binary.exists(),
+        "{} is missing: build it with --bin vpn-core",
+        binary.display()
+    );
+    Ok(binary)
+}
