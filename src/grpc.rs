@@ -3,6 +3,6 @@
 pub mod connection;
 pub mod convert;
 pub mod error;
-pub mod layer;
+pub mod meters;
 pub mod node_service;
 pub mod server;

@@ -17,11 +17,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tonic::{Status, service::Routes};
-use tower::{Layer as _, Service as _};
+use tower::Service as _;
 
-use crate::connection::{Limits, Stream, Turn};
+use crate::{
+    clock::Stopwatch,
+    connection::{Limits, Stream, Turn},
+    proto::nodeservice::node_service_server::NodeServiceServer,
+};
 
-use super::layer::{Measure, Measured};
+use super::{meters::Meters, node_service::Service};
+
+/// What the paths of nodes' calls begin with.
+const NODE_SERVICE: &str = "/nodeservice.NodeService/";
 
 /// The other end of a connection, told to every call on it.
 #[derive(Debug, Clone, Copy)]
@@ -30,16 +37,28 @@ pub struct Peer(pub IpAddr);
 /// What every connection of a shard is served with.
 #[derive(Clone)]
 pub struct Door {
-    calls: Measured<Routes>,
+    calls: Arc<Calls>,
     tls: Option<TlsAcceptor>,
     limits: Limits,
 }
 
+/// Who answers. Nodes' calls do not go through a router: it would cost as much as deciding them.
+struct Calls {
+    nodes: NodeServiceServer<Service>,
+    others: Routes,
+    meters: Meters,
+}
+
 impl Door {
-    /// To these routes, behind TLS if there is any.
-    pub fn new(routes: Routes, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+    /// To the nodes' service and others, behind TLS if there is any.
+    pub fn new(nodes: NodeServiceServer<Service>, others: Routes, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        let calls = Calls {
+            nodes,
+            others: others.prepare(),
+            meters: Meters::default(),
+        };
         Self {
-            calls: Measure.layer(routes.prepare()),
+            calls: Arc::new(calls),
             tls,
             limits,
         }
@@ -65,7 +84,7 @@ impl Door {
         let (limits, turns) = (self.limits, stream.turns());
         let service = {
             let (calls, turns) = (self.calls, Arc::clone(&turns));
-            service_fn(move |request| answer(calls.clone(), turns.begin(), peer, request))
+            service_fn(move |request| answer(Arc::clone(&calls), turns.begin(), peer, request))
         };
         let mut connection = pin!(protocol(&limits).serve_connection(TokioIo::new(stream), service));
         // Together they came, together they must not go.
@@ -105,9 +124,20 @@ fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
+impl Calls {
+    /// Both are always ready.
+    async fn answer(&self, request: Request<Reading>) -> Result<Response<tonic::body::Body>, Infallible> {
+        if request.uri().path().starts_with(NODE_SERVICE) {
+            self.nodes.clone().call(request).await
+        } else {
+            self.others.clone().call(request).await
+        }
+    }
+}
+
 /// Has a call answered, in the time that its caller gave it.
 async fn answer(
-    mut calls: Measured<Routes>,
+    calls: Arc<Calls>,
     turn: Arc<Turn>,
     peer: Peer,
     request: Request<Incoming>,
@@ -119,8 +149,8 @@ async fn answer(
     let reading = Arc::clone(&turn);
     let mut request = request.map(|inner| Reading { inner, turn: reading });
     request.extensions_mut().insert(peer);
-    // Routes are always ready.
-    let answer = calls.call(request);
+    let (watch, meter) = (Stopwatch::start(), calls.meters.of(request.uri().path()));
+    let answer = calls.answer(request);
     let answer = match patience {
         None => answer.await?,
         Some(patience) => match tokio::time::timeout(patience, answer).await {
@@ -128,6 +158,7 @@ async fn answer(
             Err(_) => Status::deadline_exceeded("the call's own time is over").into_http(),
         },
     };
+    meter.note(watch, answer.headers());
     turn.answered();
     Ok(answer.map(|inner| Answering { inner, _turn: turn }))
 }

@@ -66,15 +66,13 @@ impl GrpcServer {
         for (shard, arbiter) in shards.iter().enumerate() {
             let (door, connections) = mpsc::channel(BACKLOG);
             doors.push(door);
-            let node_service = node_service(shard, served);
-            let routes = Routes::new(node_service)
-                .add_service(health_service.clone())
+            let others = Routes::new(health_service.clone())
                 .add_service(reflection().build_v1()?)
                 .add_service(reflection().build_v1alpha()?);
             running.push(serve(
                 arbiter,
                 connections,
-                Door::new(routes, served.tls.clone(), served.limits),
+                Door::new(node_service(shard, served), others, served.tls.clone(), served.limits),
                 stopped.clone(),
             ));
         }

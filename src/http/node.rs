@@ -7,7 +7,7 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,7 @@ type Answer = Result<HttpResponse, ApiError>;
 
 #[derive(Deserialize)]
 struct RegisterDto {
-    code: String,
+    code: SecretString,
     name: String,
     ip: String,
     port: Int,
@@ -61,7 +61,7 @@ pub async fn register(door: Data<Door>, request: HttpRequest, payload: Payload) 
         .map_err(AuthError::from)?;
     let dto: RegisterDto = body::json(&request, payload).await?;
     let code = dto.code.clone();
-    let registered = door.registrar.register(&code, identity(dto)?).await?;
+    let registered = door.registrar.register(code.expose_secret(), identity(dto)?).await?;
     Ok(HttpResponse::Created().json(json!({
         "authKey": registered.auth_key.expose_secret(),
         "nodeId": registered.node,
