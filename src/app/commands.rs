@@ -43,11 +43,15 @@ pub async fn new_token(
 /// Imports a catalogue from a file.
 pub async fn import(settings: &Settings, file: &Path) -> anyhow::Result<CatalogImport> {
     let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-    let mut reader = serde_json::Deserializer::from_slice(&text);
-    let import: CatalogImport = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| anyhow::anyhow!("{}: {}: {}", file.display(), error.path(), error.inner()))?;
+    let import = read_catalogue(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     import_rows(settings, &import).await?;
     Ok(import)
+}
+
+/// The catalogue in the text of such a file; else what is wrong, and where.
+pub fn read_catalogue(text: &[u8]) -> Result<CatalogImport, String> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| format!("{}: {}", error.path(), error.inner()))
 }
 
 /// Imports a catalogue.

@@ -4,7 +4,7 @@ mod bulk;
 mod collections;
 mod configs;
 mod engines;
-mod kinds;
+pub mod kinds;
 mod members;
 mod openapi;
 mod reads;

@@ -30,7 +30,7 @@ use vpn_core::{
 use disk::FlakyDisk;
 
 /// No limit that a test would meet.
-const ALL: ReadLimit = ReadLimit {
+pub const ALL: ReadLimit = ReadLimit {
     rows: usize::MAX,
     bytes: usize::MAX,
 };
@@ -39,7 +39,7 @@ const ALL: ReadLimit = ReadLimit {
 const KEEP: Duration = Duration::from_hours(1);
 
 /// Segments of a page, so that a few entries fill several.
-fn options() -> Options {
+pub fn options() -> Options {
     Options {
         segment_bytes: 4096,
         max_bytes: 1 << 30,

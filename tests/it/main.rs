@@ -4,6 +4,7 @@ mod admin;
 mod contract;
 mod doors;
 mod faults;
+mod fuzz;
 mod harness;
 mod ip_info;
 mod journal;

@@ -1,0 +1,117 @@
+//! `X-Forwarded-For`: alone, and at the doors of a Core that believes its proxies.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderValue};
+use vpn_core::auth::address::Proxies;
+
+use super::{
+    calls::{Grpc, Http, KEY, answer, judged},
+    engine::{self, Plan, Target, Verdict},
+    mutate::Kind,
+    world::{self, World},
+};
+
+const HEADER: &str = "x-forwarded-for";
+
+fn plan(name: &'static str) -> Plan {
+    let seeds = [
+        "198.51.100.1",
+        "203.0.113.9, 198.51.100.1, 10.0.0.7",
+        "[2001:db8:7::5]:443, ::ffff:10.0.0.1",
+        "198.51.100.1:4711,10.0.0.1 , 127.0.0.1",
+        "unknown, 10.0.0.2",
+        "10.0.0.3\n198.51.100.1, 10.0.0.4",
+    ];
+    Plan {
+        name,
+        kind: Kind::Text,
+        seeds: seeds.iter().map(|it| it.as_bytes().to_vec()).collect(),
+    }
+}
+
+/// The lines that a header can hold.
+fn lines(input: &[u8]) -> Vec<HeaderValue> {
+    let lines = input.split(|it| *it == b'\n');
+    lines.filter_map(|line| HeaderValue::from_bytes(line).ok()).collect()
+}
+
+struct Alone(Proxies);
+
+impl Target for Alone {
+    async fn renew(&mut self) {}
+
+    async fn attempt(&self, input: &[u8]) -> Verdict {
+        let text = String::from_utf8_lossy(input);
+        let lines = || text.split('\n');
+        let stranger = IpAddr::from([192, 0, 2, 1]);
+        if self.0.caller(stranger, lines()) != stranger {
+            return Err("a stranger was believed".to_owned());
+        }
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+        let caller = self.0.caller(proxy, lines());
+        if caller.to_canonical() != caller {
+            return Err(format!("{caller} is written in another way"));
+        }
+        Ok(caller != proxy)
+    }
+}
+
+#[test]
+fn forwarded_for() {
+    let trusted = ["10.0.0.0/8", "127.0.0.0/8", "2001:db8:1::/48"];
+    let trusted = trusted.map(|it| it.parse().unwrap()).into();
+    engine::run(plan("forwarded_for"), Alone(Proxies::new(trusted)));
+}
+
+struct Doors {
+    world: Option<World>,
+    http: Http,
+    grpc: Grpc,
+    key: HeaderValue,
+}
+
+impl Target for Doors {
+    const AT_ONCE: usize = 16;
+    const WORLD: usize = 100_000;
+
+    async fn renew(&mut self) {
+        let world = world::another(&mut self.world).await;
+        self.http = Http::new(world.ports.http, KEY, "");
+        self.grpc = Grpc::new(world.ports.grpc);
+        self.key = world.key.parse().unwrap();
+    }
+
+    async fn attempt(&self, input: &[u8]) -> Verdict {
+        let mut headers = HeaderMap::new();
+        headers.insert(KEY, self.key.clone());
+        for line in lines(input) {
+            headers.append(HEADER, line);
+        }
+        let request = self.http.request(reqwest::Method::POST, "/node/heartbeat");
+        let (status, body) = answer(request.headers(headers.clone())).await?;
+        // Too much of it is refused, by both.
+        if status != 200 && status != 431 {
+            return Err(format!("status {status}: {body:?}"));
+        }
+        if headers.iter().map(|(_, value)| value.len()).sum::<usize>() > 8_000 {
+            return Ok(status == 200);
+        }
+        judged(&self.grpc.call("Heartbeat", &headers, b"").await?)
+    }
+
+    async fn end(&mut self) {
+        world::end(&mut self.world).await;
+    }
+}
+
+#[test]
+fn forwarded_for_at_the_doors() {
+    let doors = Doors {
+        world: None,
+        http: Http::new(0, KEY, ""),
+        grpc: Grpc::new(0),
+        key: HeaderValue::from_static(""),
+    };
+    engine::run(plan("forwarded_for_at_the_doors"), doors);
+}

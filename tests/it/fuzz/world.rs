@@ -1,0 +1,76 @@
+//! Core inside this process on the sample catalogue, on a disk in memory where there is one, and a node of it that has its key.
+
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+use vpn_core::app::{Parts, Ports, commands};
+
+use crate::{
+    faults::fleet::Place,
+    harness::{
+        core::SAMPLE,
+        inside::{Inside, settings},
+    },
+};
+
+/// A folder whose disk is memory, so that what is durable costs no time.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        return tempfile::tempdir_in(memory).unwrap();
+    }
+    tempfile::tempdir().unwrap()
+}
+
+/// See the module.
+pub struct World {
+    inside: Inside,
+    /// Where it listens.
+    pub ports: Ports,
+    /// The key of node 1.
+    pub key: String,
+    /// A code for many nodes.
+    pub code: String,
+    _dir: TempDir,
+}
+
+impl World {
+    /// A new one. Loopback is believed when it names the caller.
+    pub async fn new() -> Self {
+        let dir = folder();
+        let mut settings = settings(dir.path());
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        commands::import(&settings, Path::new(SAMPLE)).await.unwrap();
+        let inside = Inside::try_start_with(settings, Parts::default()).await.unwrap();
+        let ports = inside.ports;
+        let place = Place::from(ports);
+        let key = place.enroll(1).await;
+        let code = place.code(&json!({"uses": 100_000, "ttlSeconds": 31_536_000})).await;
+        Self {
+            inside,
+            ports,
+            key,
+            code,
+            _dir: dir,
+        }
+    }
+
+    /// Stops it.
+    pub async fn end(self) {
+        self.inside.stop().await;
+    }
+}
+
+/// Ends this world, and begins another one.
+pub async fn another(world: &mut Option<World>) -> &World {
+    end(world).await;
+    world.insert(World::new().await)
+}
+
+/// Ends it.
+pub async fn end(world: &mut Option<World>) {
+    if let Some(world) = world.take() {
+        world.end().await;
+    }
+}
