@@ -1,8 +1,7 @@
 //! Fuzz targets: what strangers, nodes, admins, providers, files and a damaged disk may say, changed in every way, through the real code.
 //!
 //! They run on stable Rust, by `bolero`. Inputs are valid messages that were changed ([`mutate`]), so that they reach what is behind the
-//! decoders. `cargo nextest run` and `scripts/test` let chance choose the changes: there is no feedback from coverage then. Under an engine of
-//! `cargo bolero` the same choices come from the engine, which has it (`docs/SECURITY.md` says how).
+//! decoders. Chance chooses the changes: there is no feedback from coverage.
 //!
 //! A fault is a panic anywhere in the process, also where a runtime catches it; an answer that says that Core failed; an input that takes
 //! longer than 1 s, alone too; more than 512 MiB of memory. An input that makes one is kept in `crashes/<target>/`, and tried first from then on.

@@ -118,7 +118,7 @@ struct Generation {
     sealed: Option<u64>,
     /// The input is an entry in a record that is whole; else it is all of the segment.
     in_record: bool,
-    /// A start is tried too: it writes.
+    /// A start is tried too, with one input in eight: it writes, and takes ten times as long.
     start: bool,
 }
 
@@ -162,7 +162,7 @@ impl Target for Generation {
         let looked = inspect(&self.journal());
         let read = Journal::open_to_read(&self.journal(), Clock::system(), Arc::new(RealDisk))
             .and_then(|journal| count(&journal));
-        let started = self.start.then(|| {
+        let started = (self.start && crc32c::crc32c(input).is_multiple_of(8)).then(|| {
             let started = Journal::open(&self.journal(), options(), Clock::system(), Arc::new(RealDisk));
             started.and_then(|journal| count(&journal))
         });

@@ -143,19 +143,21 @@ fn bytes<D: Driver>(input: &mut Vec<u8>, other: &[u8], dice: &mut Dice<'_, D>) {
             input[at..at + width].copy_from_slice(&number[..width]);
         }
         _ => {
-            let piece = input[span].repeat(many(dice));
+            let piece = input[span.clone()].repeat(many(span.len(), dice));
             insert(input, at, &piece);
         }
     }
 }
 
-/// A few, and seldom as many as it takes to be at a limit.
-fn many<D: Driver>(dice: &mut Dice<'_, D>) -> usize {
-    match dice.below(200) {
+/// How often something of this size is repeated: a few times, and seldom as often as it takes to be at a limit.
+fn many<D: Driver>(size: usize, dice: &mut Dice<'_, D>) -> usize {
+    let room = BYTES_MAX / size.max(1);
+    let count = match dice.below(200) {
         0 => 50_001,
         1..=3 => 1_000 + dice.below(4_000),
         _ => 2 + dice.below(6),
-    }
+    };
+    count.min(room)
 }
 
 fn insert(input: &mut Vec<u8>, at: usize, piece: &[u8]) {

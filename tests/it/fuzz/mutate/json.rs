@@ -28,7 +28,7 @@ fn change<D: Driver>(tree: &mut Value, dice: &mut Dice<'_, D>) {
             match dice.below(8) {
                 0 => drop(items.remove(at)),
                 1 => {
-                    let copies = vec![item.clone(); many(dice)];
+                    let copies = vec![item.clone(); many(item.to_string().len(), dice)];
                     items.splice(at..at, copies);
                 }
                 _ => change(item, dice),

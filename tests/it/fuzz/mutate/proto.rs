@@ -102,6 +102,12 @@ fn encode(fields: &[Field], bytes: &mut Vec<u8>) {
     }
 }
 
+fn size(field: &Field) -> usize {
+    let mut bytes = Vec::new();
+    encode(std::slice::from_ref(field), &mut bytes);
+    bytes.len()
+}
+
 /// One change, here or further down.
 fn change<D: Driver>(fields: &mut Vec<Field>, dice: &mut Dice<'_, D>) {
     let at = dice.below(fields.len() + 1);
@@ -117,7 +123,7 @@ fn change<D: Driver>(fields: &mut Vec<Field>, dice: &mut Dice<'_, D>) {
     match dice.below(10) {
         0 => drop(fields.remove(at)),
         1 | 2 => {
-            let copies = vec![field.clone(); many(dice)];
+            let copies = vec![field.clone(); many(size(field), dice)];
             fields.splice(at..at, copies);
         }
         3 => field.number = dice.below(14) as u64,
