@@ -10,6 +10,7 @@ pub mod event;
 pub mod finding;
 pub mod fold;
 pub mod ids;
+pub mod json;
 pub mod node;
 pub mod node_config;
 pub mod piece;

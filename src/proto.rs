@@ -1,5 +1,6 @@
 //! The generated protobuf types, and the codec that they are read with.
 
+mod bounds;
 pub mod codec;
 
 /// The service that agents talk to (`proto/node-service.proto`).

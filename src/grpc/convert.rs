@@ -4,8 +4,7 @@ use tonic::Status;
 
 use crate::{
     model::{
-        ProtocolId, Time, UserId,
-        entry::MAX_ITEMS,
+        ProtocolId, Time, UserId, json,
         presence::{OnlineIp, OnlineUser, last_seen, parse_ip},
         stats::{SystemStats, XrayStats},
         usage::{OutboundItem, UsageItem},
@@ -28,8 +27,7 @@ pub fn heartbeat(request: &wire::HeartbeatRequest) -> Heartbeat {
 }
 
 /// A usage report.
-pub fn usage(key: Option<&str>, entries: Vec<wire::UsageEntry>) -> Result<UsageReport, Status> {
-    bounded("entries", entries.len())?;
+pub fn usage(key: Option<&str>, entries: Vec<wire::UsageEntry>) -> UsageReport {
     let item = |entry: wire::UsageEntry| UsageItem {
         user_id: entry.user_id,
         subscription_id: entry.subscription_id.filter(|id| *id != 0),
@@ -38,27 +36,29 @@ pub fn usage(key: Option<&str>, entries: Vec<wire::UsageEntry>) -> Result<UsageR
         bytes_down: entry.bytes_down,
         recorded_at: entry.recorded_at,
     };
-    Ok(UsageReport::new(key, entries.into_iter().map(item).collect()))
+    UsageReport::new(key, entries.into_iter().map(item).collect())
 }
 
 /// An outbound-usage report.
-pub fn outbound_usage(key: Option<&str>, items: Vec<wire::OutboundUsageItem>) -> Result<OutboundReport, Status> {
-    bounded("items", items.len())?;
+pub fn outbound_usage(key: Option<&str>, items: Vec<wire::OutboundUsageItem>) -> OutboundReport {
     let item = |item: wire::OutboundUsageItem| OutboundItem {
         tag: item.tag,
         bytes_up: item.bytes_up,
         bytes_down: item.bytes_down,
     };
-    Ok(OutboundReport::new(key, items.into_iter().map(item).collect()))
+    OutboundReport::new(key, items.into_iter().map(item).collect())
 }
 
-/// A snapshot of the machine. What is no JSON object in `mtproto_json` is nothing, and counted.
+/// A snapshot of the machine. What is no JSON object in `mtproto_json`, or too much of one, is nothing, and counted.
 pub fn stats(request: &wire::ReportNodeStatsRequest) -> Result<ReportStats, Status> {
     let system = request
         .system
         .as_ref()
         .ok_or_else(|| Status::invalid_argument("system is required"))?;
-    let mtproto = serde_json::from_str(&request.mtproto_json).ok();
+    let mtproto = json::bounded(request.mtproto_json.as_bytes())
+        .is_ok()
+        .then(|| serde_json::from_str(&request.mtproto_json).ok())
+        .flatten();
     if mtproto.is_none() && !request.mtproto_json.is_empty() {
         metrics::counter!("core_bad_mtproto_stats_total").increment(1);
     }
@@ -90,17 +90,15 @@ fn system_stats(system: &wire::SystemStats) -> SystemStats {
 }
 
 /// The full set of connected users. A bad address is skipped and counted; its user stays.
-pub fn online(users: Vec<wire::OnlineUser>, now: Time) -> Result<ReportOnline, Status> {
-    bounded("users", users.len())?;
-    bounded("ips of all users", users.iter().map(|user| user.ips.len()).sum())?;
+pub fn online(users: Vec<wire::OnlineUser>, now: Time) -> ReportOnline {
     let user = |user: wire::OnlineUser| OnlineUser {
         user_id: UserId(user.user_id),
         node_protocol_id: ProtocolId(user.node_protocol_id),
         ips: user.ips.iter().filter_map(|ip| online_ip(ip, now)).collect(),
     };
-    Ok(ReportOnline {
+    ReportOnline {
         users: users.into_iter().map(user).collect(),
-    })
+    }
 }
 
 fn online_ip(ip: &wire::OnlineIp, now: Time) -> Option<OnlineIp> {
@@ -112,15 +110,6 @@ fn online_ip(ip: &wire::OnlineIp, now: Time) -> Option<OnlineIp> {
         ip: address?,
         last_seen: last_seen(&ip.last_seen, now),
     })
-}
-
-fn bounded(field: &str, items: usize) -> Result<(), Status> {
-    if items > MAX_ITEMS {
-        return Err(Status::invalid_argument(format!(
-            "{field} must have at most {MAX_ITEMS} items"
-        )));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -139,7 +128,7 @@ mod tests {
             subscription_id: Some(0),
             ..wire::UsageEntry::default()
         };
-        assert_eq!(usage(None, vec![entry]).unwrap().items[0].subscription_id, None);
+        assert_eq!(usage(None, vec![entry]).items[0].subscription_id, None);
         let request = |mtproto: &str| wire::ReportNodeStatsRequest {
             system: Some(wire::SystemStats::default()),
             mtproto_json: mtproto.to_owned(),
@@ -148,6 +137,8 @@ mod tests {
         assert_eq!(stats(&request("not json")).unwrap().mtproto, None);
         assert_eq!(stats(&request("")).unwrap().mtproto, None);
         assert_eq!(stats(&request(r#"{"a":{}}"#)).unwrap().mtproto.unwrap().len(), 1);
+        let large = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(1_000_000));
+        assert_eq!(stats(&request(&large)).unwrap().mtproto, None);
     }
 
     #[test]
@@ -166,7 +157,7 @@ mod tests {
             recorded_at: String::new(),
         };
         assert_eq!(
-            usage(None, vec![entry]).unwrap().identity,
+            usage(None, vec![entry]).identity,
             UsageReport::new(None, vec![item]).identity
         );
     }
@@ -182,7 +173,7 @@ mod tests {
             node_protocol_id: 2,
             ips: vec![ip("x"), ip("::ffff:192.0.2.1")],
         };
-        let online = online(vec![user], Time::from_millis(9)).unwrap();
+        let online = online(vec![user], Time::from_millis(9));
         assert_eq!(
             online.users[0].ips,
             [OnlineIp {

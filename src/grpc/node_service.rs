@@ -87,7 +87,7 @@ impl NodeService for Service {
         let caller = self
             .caller((&metadata, &extensions), &request.auth_key, Call::Usage)
             .await?;
-        let report = convert::usage(idempotency_key(&metadata), request.entries)?;
+        let report = convert::usage(idempotency_key(&metadata), request.entries);
         let receipt = self.nodes.usage(caller.node, report).await?;
         Ok(Response::new(ReportUsageResponse {
             ok: true,
@@ -103,7 +103,7 @@ impl NodeService for Service {
         let caller = self
             .caller((&metadata, &extensions), &request.auth_key, Call::OutboundUsage)
             .await?;
-        let report = convert::outbound_usage(idempotency_key(&metadata), request.items)?;
+        let report = convert::outbound_usage(idempotency_key(&metadata), request.items);
         let receipt = self.nodes.outbound_usage(caller.node, report).await?;
         Ok(Response::new(ReportOutboundUsageResponse {
             ok: true,
@@ -180,7 +180,7 @@ impl NodeService for Service {
             .caller((&metadata, &extensions), &request.auth_key, Call::Online)
             .await?;
         self.nodes
-            .online(caller.node, convert::online(request.users, self.clock.now())?)
+            .online(caller.node, convert::online(request.users, self.clock.now()))
             .await?;
         Ok(Response::new(ReportOnlineUsersResponse { ok: true }))
     }

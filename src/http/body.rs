@@ -1,26 +1,28 @@
 //! Reading bodies: bounded, and with errors that name the field.
 
-use std::marker::PhantomData;
+use std::{
+    io::{self, Read},
+    marker::PhantomData,
+};
 
 use actix_web::{
     HttpRequest,
-    dev::Decompress,
     http::{StatusCode, header},
     web,
 };
+use flate2::bufread::MultiGzDecoder;
 use futures_util::StreamExt as _;
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use crate::model::json::bounded;
+
 use super::{error::ApiError, turns};
 
 /// The largest body, also after decompression.
 const BODY_MAX: usize = 8 << 20;
-
-/// The deepest JSON.
-const DEPTH_MAX: usize = 32;
 
 /// Reads a body and decodes it.
 pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
@@ -41,11 +43,7 @@ pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: 
 
 /// Decodes JSON; the first bad field is named by its path.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    if depth(body) > DEPTH_MAX {
-        return Err(ApiError::bad_request(format!(
-            "the body is nested deeper than {DEPTH_MAX}"
-        )));
-    }
+    bounded(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
     // serde_json itself does not look into texts that nobody reads.
     let body = std::str::from_utf8(body)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;
@@ -140,50 +138,107 @@ fn is_json(request: &HttpRequest) -> Result<(), ApiError> {
     ))
 }
 
-async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Vec<u8>, ApiError> {
-    let encoding = request
-        .headers()
-        .get(header::CONTENT_ENCODING)
-        .map_or("identity", |it| it.to_str().unwrap_or("?"));
-    if !["identity", "gzip", "zstd"].contains(&encoding.trim().to_ascii_lowercase().as_str()) {
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the content encoding must be gzip, zstd or none",
-        ));
+async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+    let packing = Packing::of(request)?;
+    // What says by itself that it is too large is not read.
+    let declared = request.headers().get(header::CONTENT_LENGTH);
+    let declared = declared.and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|bytes| bytes > BODY_MAX) {
+        return Err(too_large());
     }
-    let mut stream = Decompress::from_headers(payload, request.headers());
-    let mut body = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| ApiError::bad_request(format!("the body can't be read: {error}")))?;
-        if body.len() + chunk.len() > BODY_MAX {
-            return Err(ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("the body is larger than {BODY_MAX} bytes"),
-            ));
-        }
-        body.extend_from_slice(&chunk);
+    let mut body = Pieces::default();
+    while let Some(chunk) = payload.next().await {
+        body.add(chunk.map_err(|error| unreadable(&error))?)?;
     }
     turns::whole(request);
-    Ok(body)
+    let body = body.join();
+    match packing {
+        None => Ok(body),
+        Some(_) if body.is_empty() => Ok(body),
+        Some(packing) => web::block(move || packing.unpack(&body))
+            .await
+            .map_err(|error| ApiError::unavailable(error.to_string()))?,
+    }
 }
 
-/// How deep the brackets go, outside of strings.
-fn depth(body: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
+/// How a body is packed.
+#[derive(Debug, Clone, Copy)]
+enum Packing {
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    fn of(request: &HttpRequest) -> Result<Option<Self>, ApiError> {
+        let encoding = request
+            .headers()
+            .get(header::CONTENT_ENCODING)
+            .map_or("identity", |it| it.to_str().unwrap_or("?"));
+        match encoding.trim().to_ascii_lowercase().as_str() {
+            "identity" => Ok(None),
+            "gzip" => Ok(Some(Self::Gzip)),
+            "zstd" => Ok(Some(Self::Zstd)),
+            _ => Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the content encoding must be gzip, zstd or none",
+            )),
         }
     }
-    deepest
+
+    /// Unpacks a body. A small one may become a thousand times as large: it is measured before there is memory for it.
+    fn unpack(self, packed: &[u8]) -> Result<Vec<u8>, ApiError> {
+        let mut measured = self.reader(packed)?.take(BODY_MAX as u64 + 1);
+        let size = io::copy(&mut measured, &mut io::sink()).map_err(|error| unreadable(&error))?;
+        let size = usize::try_from(size).ok().filter(|size| *size <= BODY_MAX);
+        let mut body = Vec::with_capacity(size.ok_or_else(too_large)?);
+        let unpacked = self.reader(packed)?.read_to_end(&mut body);
+        unpacked.map_err(|error| unreadable(&error))?;
+        Ok(body)
+    }
+
+    fn reader(self, packed: &[u8]) -> Result<Box<dyn Read + '_>, ApiError> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Zstd => Box::new(zstd::Decoder::new(packed).map_err(|error| unreadable(&error))?),
+        })
+    }
+}
+
+/// A body as it comes. A buffer that grows leaves all its smaller selves behind: these are put together once, when their length is known.
+#[derive(Debug, Default)]
+struct Pieces {
+    pieces: Vec<web::Bytes>,
+    size: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, piece: web::Bytes) -> Result<(), ApiError> {
+        self.size += piece.len();
+        if self.size > BODY_MAX {
+            return Err(too_large());
+        }
+        self.pieces.push(piece);
+        Ok(())
+    }
+
+    fn join(self) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.size);
+        for piece in self.pieces {
+            body.extend_from_slice(&piece);
+        }
+        body
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {BODY_MAX} bytes"),
+    )
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::bad_request(format!("the body can't be read: {error}"))
 }
 
 /// serde's words, as those of the API: `entries[3].bytesUp must be an integer`.
@@ -295,16 +350,6 @@ mod tests {
             let message = decode::<Report>(body).unwrap_err().to_string();
             assert!(message.starts_with("the body is not valid JSON: "), "{message}");
         }
-    }
-
-    #[test]
-    fn depth_does_not_count_strings() {
-        assert_eq!(depth(br#"{"a":["[[[[",{"b":"\"[["}]}"#), 3);
-        let deep = format!("{{\"entries\":{}{}}}", "[".repeat(32), "]".repeat(32));
-        assert_eq!(
-            decode::<Report>(deep.as_bytes()).unwrap_err().to_string(),
-            "the body is nested deeper than 32"
-        );
     }
 
     #[test]

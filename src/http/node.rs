@@ -14,7 +14,6 @@ use serde_json::{Map, Value, json};
 use crate::{
     auth::{AuthError, Authenticator, Caller, limits::Call, registration::Registrar},
     model::{
-        entry::MAX_ITEMS,
         node::NodeIdentity,
         presence::parse_ip,
         session::SessionItem,
@@ -142,7 +141,6 @@ struct UsageEntryDto {
 pub async fn usage(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&door, &request, Call::Usage).await?;
     let dto: UsageDto = body::json(&request, payload).await?;
-    bounded("entries", &dto.entries)?;
     let items = dto.entries.into_iter().map(|Object(it)| it.item()).collect();
     let report = UsageReport::new(idempotency_key(&request), items);
     Ok(accepted(&door.nodes.usage(caller.node, report).await?))
@@ -178,7 +176,6 @@ struct OutboundItemDto {
 pub async fn outbound_usage(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&door, &request, Call::OutboundUsage).await?;
     let dto: OutboundUsageDto = body::json(&request, payload).await?;
-    bounded("items", &dto.items)?;
     let item = |Object(it): Object<OutboundItemDto>| OutboundItem {
         tag: it.tag,
         bytes_up: it.bytes_up.0,
@@ -208,7 +205,6 @@ struct SessionEventDto {
 pub async fn session_events(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&door, &request, Call::SessionEvents).await?;
     let dto: SessionEventsDto = body::json(&request, payload).await?;
-    bounded("events", &dto.events)?;
     let items = dto.events.into_iter().map(|Object(it)| it.item()).collect();
     let report = SessionReport::new(idempotency_key(&request), items);
     Ok(accepted(&door.nodes.session_events(caller.node, report).await?))
@@ -303,15 +299,6 @@ fn idempotency_key(request: &HttpRequest) -> Option<&str> {
         .get("x-idempotency-key")
         .and_then(|value| value.to_str().ok())
         .filter(|key| !key.is_empty())
-}
-
-fn bounded<T>(field: &str, items: &[T]) -> Result<(), ApiError> {
-    if items.len() > MAX_ITEMS {
-        return Err(ApiError::bad_request(format!(
-            "{field} must have at most {MAX_ITEMS} items"
-        )));
-    }
-    Ok(())
 }
 
 fn accepted(receipt: &Receipt) -> HttpResponse {

@@ -1,13 +1,18 @@
 //! Protobuf as tonic's own codec reads it, but what can't be decoded is `INVALID_ARGUMENT`, since it is the caller's fault: tonic's codec
-//! says `INTERNAL`, which agents retry.
+//! says `INTERNAL`, which agents retry. And what has too many items is not decoded.
 
 use std::marker::PhantomData;
 
+use bytes::Buf as _;
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder},
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
+
+use crate::model::entry::MAX_ITEMS;
+
+use super::bounds::{Bounded, too_long};
 
 /// Encodes `E`, decodes `D`.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl<E, D> Default for NamedErrors<E, D> {
 impl<E, D> Codec for NamedErrors<E, D>
 where
     E: prost::Message + Send + 'static,
-    D: prost::Message + Default + Send + 'static,
+    D: prost::Message + Bounded + Default + Send + 'static,
 {
     type Encode = E;
     type Decode = D;
@@ -42,11 +47,17 @@ where
 #[derive(Debug)]
 pub struct NamedDecoder<D>(PhantomData<D>);
 
-impl<D: prost::Message + Default> Decoder for NamedDecoder<D> {
+impl<D: prost::Message + Bounded + Default> Decoder for NamedDecoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        // tonic gives a message as one piece.
+        if let Some(list) = too_long::<D>(buf.chunk()) {
+            return Err(Status::invalid_argument(format!(
+                "{list} must have at most {MAX_ITEMS} items"
+            )));
+        }
         D::decode(buf)
             .map(Some)
             .map_err(|error| Status::invalid_argument(error.to_string()))

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail, in its parts too")]
 
+mod bombs;
 mod limits;
 mod peer;
 mod resets;

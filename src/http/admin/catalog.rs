@@ -29,9 +29,6 @@ use super::{
 /// The most users of one bulk request.
 const BULK_MAX: usize = 1_000;
 
-/// The most credentials of one membership request.
-const MEMBERS_MAX: usize = 50_000;
-
 /// The most steps that one usage request may span: a month of minutes, with room.
 const STEPS_MAX: i64 = 50_000;
 
@@ -236,11 +233,6 @@ fn of_ids(error: AdminError) -> AdminError {
 async fn members(request: &HttpRequest, payload: Payload) -> Result<(ProtocolId, Vec<LsId>), ApiError> {
     let protocol = path_id(request, "id", "protocol")?;
     let MembersDto { ids } = body::json(request, payload).await?;
-    if ids.len() > MEMBERS_MAX {
-        return Err(ApiError::bad_request(format!(
-            "ids must have at most {MEMBERS_MAX} items"
-        )));
-    }
     Ok((protocol, ids.into_iter().map(|Int(id)| LsId(id)).collect()))
 }
 
