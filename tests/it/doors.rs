@@ -5,3 +5,5 @@
 mod canary;
 mod limits;
 mod machine;
+mod neighbours;
+mod pace;

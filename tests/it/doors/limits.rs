@@ -30,6 +30,7 @@ struct Scene {
     core: Inside,
     clock: Clock,
     keys: [String; 2],
+    client: reqwest::Client,
     _dir: TempDir,
 }
 
@@ -55,12 +56,15 @@ impl Scene {
             core,
             clock,
             keys,
+            client: reqwest::Client::new(),
             _dir: dir,
         }
     }
 
     async fn beat(&self, key: &str) -> Answer {
-        node_post(self.core.ports.http, "/node/heartbeat", Some(key), &json!({})).await
+        let url = format!("http://127.0.0.1:{}/node/heartbeat", self.core.ports.http);
+        let request = self.client.post(url).header("x-node-auth-key", key);
+        send(request.json(&json!({}))).await
     }
 
     /// As an agent behind a proxy sends it.
@@ -79,7 +83,7 @@ fn wait_of(answer: &Answer) -> u64 {
 }
 
 /// A key that nobody was given, in the form of one.
-fn forged(n: usize) -> String {
+pub fn forged(n: usize) -> String {
     let text = format!("core_node_1_{n:043}");
     format!("{text}_{:08x}", crc32fast::hash(text.as_bytes()))
 }
