@@ -148,7 +148,7 @@ async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8
     }
     let mut body = Pieces::default();
     while let Some(chunk) = payload.next().await {
-        body.add(chunk.map_err(|error| unreadable(&error))?)?;
+        body.add(&chunk.map_err(|error| unreadable(&error))?)?;
     }
     turns::whole(request);
     let body = body.join();
@@ -204,24 +204,40 @@ impl Packing {
     }
 }
 
-/// A body as it comes. A buffer that grows leaves all its smaller selves behind: these are put together once, when their length is known.
+/// The largest piece in which a body is kept as it comes.
+const PIECE: usize = 64 << 10;
+
+/// A body as it comes. A buffer that grows leaves all its smaller selves behind, and what the listener hands over holds on to buffers that
+/// are larger: pieces of a known size are put together once, when their length is known.
 #[derive(Debug, Default)]
 struct Pieces {
-    pieces: Vec<web::Bytes>,
+    pieces: Vec<Vec<u8>>,
     size: usize,
 }
 
 impl Pieces {
-    fn add(&mut self, piece: web::Bytes) -> Result<(), ApiError> {
-        self.size += piece.len();
+    fn add(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
+        self.size += chunk.len();
         if self.size > BODY_MAX {
             return Err(too_large());
         }
-        self.pieces.push(piece);
+        let room = self.pieces.last().map_or(0, |last| last.capacity() - last.len());
+        let (here, beyond) = chunk.split_at(room.min(chunk.len()));
+        if let Some(last) = self.pieces.last_mut() {
+            last.extend_from_slice(here);
+        }
+        if !beyond.is_empty() {
+            let mut piece = Vec::with_capacity(beyond.len().max(self.size.min(PIECE)));
+            piece.extend_from_slice(beyond);
+            self.pieces.push(piece);
+        }
         Ok(())
     }
 
-    fn join(self) -> Vec<u8> {
+    fn join(mut self) -> Vec<u8> {
+        if self.pieces.len() == 1 {
+            return self.pieces.pop().unwrap_or_default();
+        }
         let mut body = Vec::with_capacity(self.size);
         for piece in self.pieces {
             body.extend_from_slice(&piece);
@@ -350,6 +366,19 @@ mod tests {
             let message = decode::<Report>(body).unwrap_err().to_string();
             assert!(message.starts_with("the body is not valid JSON: "), "{message}");
         }
+    }
+
+    #[test]
+    fn pieces_are_put_together_in_order() {
+        let chunks: Vec<Vec<u8>> = (0..200_u8).map(|n| vec![n; usize::from(n) * 13]).collect();
+        let mut body = Pieces::default();
+        for chunk in &chunks {
+            body.add(chunk).unwrap();
+        }
+        assert_eq!(body.join(), chunks.concat());
+        let mut full = Pieces::default();
+        full.add(&vec![0; BODY_MAX]).unwrap();
+        assert_eq!(full.add(&[0]).unwrap_err().to_string(), too_large().to_string());
     }
 
     #[test]
