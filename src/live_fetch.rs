@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use ipnet::IpNet;
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
 use serde::Deserialize;
@@ -113,7 +113,7 @@ pub fn signature(SecretHash(key): SecretHash, timestamp: &str) -> String {
         return String::new();
     };
     mac.update(format!("GET {PATH} {timestamp}").as_bytes());
-    format!("{:x}", mac.finalize().into_bytes())
+    hex::encode(mac.finalize().into_bytes())
 }
 
 async fn body(mut answer: Response) -> Result<Vec<u8>, LookError> {
@@ -187,7 +187,7 @@ mod tests {
         };
         let (key, timestamp) = (line("auth key:"), line("x-core-timestamp:"));
         let hash = SecretHash::of(&key);
-        let hex = format!("{:x}", Sha256::digest(&key));
+        let hex = hex::encode(Sha256::digest(&key));
         assert_eq!(line("SHA-256 of it:"), hex);
         assert_eq!(line("message:"), format!("GET /runtime-status {timestamp}"));
         assert_eq!(line("x-core-signature:"), signature(hash, &timestamp));

@@ -219,7 +219,7 @@ pub(super) fn large_configs(dir: &Path) -> anyhow::Result<Vec<(NodeId, u64)>> {
 impl KeyLine {
     fn new(&(hash, id, node, used): &(SecretHash, KeyId, NodeId, bool)) -> Self {
         Self {
-            hash: hex(&hash.0),
+            hash: hex::encode(hash.0),
             id,
             node,
             used,
@@ -304,17 +304,8 @@ impl<'a> NodeLine<'a> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| {
-        text + &format!("{byte:02x}")
-    })
-}
-
 fn unhex<const N: usize>(text: &str) -> anyhow::Result<[u8; N]> {
-    anyhow::ensure!(text.len() == 2 * N && text.is_ascii(), "not {N} bytes in hex");
     let mut bytes = [0; N];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16)?;
-    }
+    hex::decode_to_slice(text, &mut bytes)?;
     Ok(bytes)
 }

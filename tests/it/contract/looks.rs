@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -171,7 +171,7 @@ async fn the_node_is_asked_and_knows_who_asks() {
     let key = Sha256::digest(node.key.as_deref().expect("a key"));
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length");
     mac.update(format!("GET /runtime-status {timestamp}").as_bytes());
-    let signature = format!("{:x}", mac.finalize().into_bytes());
+    let signature = hex::encode(mac.finalize().into_bytes());
     assert_eq!(header(&head, "x-core-signature"), signature);
     assert!(!head.to_lowercase().contains("authorization") && !head.contains(node.key.as_deref().unwrap_or_default()));
     world.end();
