@@ -146,7 +146,7 @@ async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8
     if declared.is_some_and(|bytes| bytes > BODY_MAX) {
         return Err(too_large());
     }
-    let mut body = Pieces::default();
+    let mut body = declared.map_or_else(Pieces::default, Pieces::of_size);
     while let Some(chunk) = payload.next().await {
         body.add(&chunk.map_err(|error| unreadable(&error))?)?;
     }
@@ -216,6 +216,14 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// For a body of this size: there is room for all of it, of which only what comes is ever touched.
+    fn of_size(size: usize) -> Self {
+        Self {
+            pieces: vec![Vec::with_capacity(size)],
+            size: 0,
+        }
+    }
+
     fn add(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
         self.size += chunk.len();
         if self.size > BODY_MAX {
