@@ -3,7 +3,10 @@
 pub mod routes;
 pub mod schemas;
 
-use actix_web::HttpResponse;
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, http::header::ContentType};
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use routes::Route;
@@ -28,9 +31,12 @@ const NOTES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The document as it is sent. Anybody may ask for it, as often as he likes: it is made once, and its bytes are shared.
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
+
 /// Answers with [`document`].
 pub async fn openapi() -> HttpResponse {
-    HttpResponse::Ok().json(document())
+    HttpResponse::Ok().content_type(ContentType::json()).body(TEXT.clone())
 }
 
 /// The document, OpenAPI 3.1.
