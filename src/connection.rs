@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -79,6 +79,8 @@ pub struct Turns {
     any: AtomicBool,
     /// When the peer last got the turn, or took something of an answer: milliseconds since the beginning.
     moved: AtomicU64,
+    /// The last thing that was written was not taken.
+    stuck: AtomicBool,
 }
 
 impl Default for Turns {
@@ -90,6 +92,7 @@ impl Default for Turns {
             open: AtomicU32::new(0),
             any: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
         }
     }
 }
@@ -112,6 +115,16 @@ impl Turns {
     /// Whether a request was ever whole.
     pub fn any(&self) -> bool {
         self.any.load(Relaxed)
+    }
+
+    /// Whether the peer takes nothing just now, though there is something for it.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Relaxed)
+    }
+
+    /// The peer did not take what was written, or takes something again.
+    pub fn stick(&self, stuck: bool) {
+        self.stuck.store(stuck, Relaxed);
     }
 
     /// Comes back when the peer has kept Core waiting for too long.
@@ -247,11 +260,12 @@ impl Stream {
         }
     }
 
-    fn noted(&self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
-        if written.as_ref().is_ok_and(|bytes| *bytes > 0) {
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.turns.stick(written.is_pending());
+        if matches!(written, Poll::Ready(Ok(bytes)) if bytes > 0) {
             self.turns.wrote();
         }
-        Poll::Ready(written)
+        written
     }
 }
 
@@ -266,10 +280,10 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(match &mut self.wire {
+        let written = match &mut self.wire {
             Wire::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Wire::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        });
+        };
         self.noted(written)
     }
 
@@ -278,10 +292,10 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(match &mut self.wire {
+        let written = match &mut self.wire {
             Wire::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, pieces),
             Wire::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, pieces),
-        });
+        };
         self.noted(written)
     }
 

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod body;
+mod calm;
 pub mod error;
 pub mod measure;
 pub mod node;

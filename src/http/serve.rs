@@ -1,6 +1,6 @@
 //! How the HTTP listeners take connections: the handshake, the protocol, and how long a peer may keep Core waiting.
 
-use std::{fmt, io, net::TcpListener};
+use std::{fmt, io, net::TcpListener, sync::Arc};
 
 use actix_http::{HttpService, Protocol, Request, Response, body::MessageBody, error::DispatchError};
 use actix_server::Server;
@@ -15,6 +15,8 @@ use crate::{
     connection::{Limits, Stream},
     tls::H2,
 };
+
+use super::calm::Calm;
 
 /// How long calls in flight may take to finish at a stop.
 const DRAIN_SECONDS: u64 = 5;
@@ -84,7 +86,7 @@ impl Listener {
                     } else {
                         Protocol::Http1
                     };
-                    let serving = http.call((stream, protocol, peer));
+                    let serving = Calm::new(http.call((stream, protocol, peer)), Arc::clone(&turns));
                     async move {
                         tokio::select! {
                             served = serving => served,
