@@ -61,7 +61,7 @@ fn reports(criterion: &mut Criterion) {
     });
     let mut state = NodeState::new(Arc::new(seed(1)), StoredState::NEW);
     group.bench_function("taken", |bench| {
-        bench.iter(|| take(&mut state, &clock, black_box(&bytes)))
+        bench.iter(|| take(&mut state, &clock, black_box(&bytes)));
     });
     let entry = take(&mut state, &clock, &bytes);
     group.bench_function("folded", |bench| {
