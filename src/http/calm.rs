@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
@@ -44,11 +44,14 @@ impl Wake for Hand {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.polling.load(Relaxed) {
-            self.held.store(true, Relaxed);
-        } else {
-            self.task.wake();
+        if self.polling.load(SeqCst) {
+            self.held.store(true, SeqCst);
+            // Else another thread's word may come just behind the end of the poll, where nobody looks for it any more.
+            if self.polling.load(SeqCst) {
+                return;
+            }
         }
+        self.task.wake();
     }
 }
 
@@ -84,11 +87,11 @@ impl<F: Future> Future for Calm<F> {
         let this = self.get_mut();
         this.pause = None;
         this.hand.task.register(cx.waker());
-        this.hand.polling.store(true, Relaxed);
+        this.hand.polling.store(true, SeqCst);
         let waker = Waker::from(Arc::clone(&this.hand));
         let polled = this.inner.as_mut().poll(&mut Context::from_waker(&waker));
-        this.hand.polling.store(false, Relaxed);
-        if this.hand.held.swap(false, Relaxed) && polled.is_pending() {
+        this.hand.polling.store(false, SeqCst);
+        if this.hand.held.swap(false, SeqCst) && polled.is_pending() {
             this.again(cx);
         }
         polled
@@ -97,7 +100,7 @@ impl<F: Future> Future for Calm<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use super::*;
 
