@@ -22,13 +22,10 @@ use tower::Service as _;
 use crate::{
     clock::Stopwatch,
     connection::{Limits, Stream, Turn},
-    proto::nodeservice::node_service_server::NodeServiceServer,
+    proto::nodeservice::node_service_server::{NodeServiceServer, SERVICE_NAME},
 };
 
 use super::{meters::Meters, node_service::Service};
-
-/// What the paths of nodes' calls begin with.
-const NODE_SERVICE: &str = "/nodeservice.NodeService/";
 
 /// The other end of a connection, told to every call on it.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +124,9 @@ fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
 impl Calls {
     /// Both are always ready.
     async fn answer(&self, request: Request<Reading>) -> Result<Response<tonic::body::Body>, Infallible> {
-        if request.uri().path().starts_with(NODE_SERVICE) {
+        let path = request.uri().path().strip_prefix('/');
+        let method = path.and_then(|path| path.strip_prefix(SERVICE_NAME));
+        if method.is_some_and(|method| method.starts_with('/')) {
             self.nodes.clone().call(request).await
         } else {
             self.others.clone().call(request).await

@@ -20,7 +20,8 @@ impl Clients {
     pub fn follow(&self, present: impl IntoIterator<Item = (SubscriptionId, UserId)>, now: Time) -> Self {
         let present: BTreeSet<_> = present.into_iter().collect();
         let mut past: BTreeMap<_, Time> = self.past.iter().map(|(id, user, at)| ((*id, *user), *at)).collect();
-        past.extend(self.present.iter().map(|pair| (*pair, now)));
+        let left = self.present.iter().filter(|pair| !present.contains(*pair));
+        past.extend(left.map(|pair| (*pair, now)));
         past.retain(|pair, left_at| is_remembered(*left_at, now) && !present.contains(pair));
         Self {
             present: present.into_iter().collect(),

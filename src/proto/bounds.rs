@@ -6,6 +6,9 @@ use crate::model::entry::MAX_ITEMS;
 
 use super::nodeservice as wire;
 
+/// The least that an item takes on the wire: the number of its field, and its length.
+const ITEM_MIN: usize = 2;
+
 /// A message whose lists have a limit.
 pub trait Bounded {
     /// What its lists are called, and the numbers of the fields that lead to each.
@@ -35,6 +38,9 @@ without_lists! {
 
 /// The name of the first list that is too long. What can't be read is not looked at: the decoder will say so.
 pub fn too_long<M: Bounded>(message: &[u8]) -> Option<&'static str> {
+    if message.len() <= ITEM_MIN * MAX_ITEMS {
+        return None;
+    }
     let is_too_long = |fields| {
         let mut items = 0;
         count(message, fields, &mut items);
@@ -90,8 +96,13 @@ mod tests {
 
     #[test]
     fn what_can_not_be_read_is_left_to_the_decoder() {
+        // A field that nobody knows, so large that the message is looked at.
+        let mut large = Vec::new();
+        prost::encoding::bytes::encode(15, &vec![0; ITEM_MIN * MAX_ITEMS], &mut large);
         for broken in [&[0x12, 200][..], &[0xff; 40], &[0x12], &[0x0f, 1], &[0x12, 0, 0x9b, 6]] {
-            assert_eq!(too_long::<wire::ReportUsageRequest>(broken), None, "{broken:?}");
+            for message in [broken, &[&large, broken].concat()] {
+                assert_eq!(too_long::<wire::ReportUsageRequest>(message), None, "{broken:?}");
+            }
         }
     }
 }

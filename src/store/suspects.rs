@@ -1,6 +1,7 @@
 //! Bytes that count only if an admin says so.
 
 use async_trait::async_trait;
+use serde_json::{Value, json};
 
 use super::{Change, Page, StoreError};
 use crate::model::{
@@ -26,4 +27,17 @@ pub trait Suspects {
     async fn suspects(&self, decided: Option<bool>, page: Page) -> Result<Vec<SuspectRow>, StoreError>;
     /// Decides, at most once: what is accepted counts as a flush would count it, in the same transaction.
     async fn judge_suspect(&self, id: i64, decision: Decision, by: &Change) -> Result<Judged, StoreError>;
+}
+
+/// What the audit log says of a decision.
+pub(super) fn audited(row: &SuspectRow, decision: Decision) -> (&'static str, Value) {
+    let action = match decision {
+        Decision::Accepted => "suspect.accept",
+        Decision::Voided => "suspect.void",
+    };
+    let details = json!({
+        "nodeId": row.node_id, "subscriptionId": row.subscription_id,
+        "bytesUp": row.bytes_up, "bytesDown": row.bytes_down,
+    });
+    (action, details)
 }

@@ -18,7 +18,7 @@ use crate::{
         suspect::{Decision, SuspectRow, Suspicion},
         usage::UsageRow,
     },
-    store::{Change, Judged, Page, StoreError, Suspects},
+    store::{Change, Judged, Page, StoreError, Suspects, suspects::audited},
 };
 
 #[async_trait]
@@ -61,17 +61,11 @@ async fn judge(line: &Line, id: i64, decision: Decision, by: &Change) -> Result<
             Some(_) => Judged::Otherwise,
         });
     };
-    let (action, quotas) = match decision {
-        Decision::Accepted => (
-            "suspect.accept",
-            counting::write(line, &Fold::of_accepted(&row)).await?.1,
-        ),
-        Decision::Voided => ("suspect.void", Vec::new()),
+    let quotas = match decision {
+        Decision::Accepted => counting::write(line, &Fold::of_accepted(&row)).await?.1,
+        Decision::Voided => Vec::new(),
     };
-    let details = serde_json::json!({
-        "nodeId": row.node_id, "subscriptionId": row.subscription_id,
-        "bytesUp": row.bytes_up, "bytesDown": row.bytes_down,
-    });
+    let (action, details) = audited(&row, decision);
     audit(line, by, action, Some(id), &details).await?;
     Ok(Judged::Done(row, quotas))
 }

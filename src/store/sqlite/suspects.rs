@@ -11,7 +11,7 @@ use crate::{
         suspect::{Decision, SuspectRow},
         usage::UsageRow,
     },
-    store::{Change, Judged, Page, StoreError, Suspects},
+    store::{Change, Judged, Page, StoreError, Suspects, suspects::audited},
 };
 
 #[async_trait]
@@ -56,14 +56,7 @@ fn judge(transaction: &Connection, id: i64, decision: Decision, by: &Change) -> 
         Decision::Accepted => counting::write(transaction, &Fold::of_accepted(&row))?.1,
         Decision::Voided => Vec::new(),
     };
-    let action = match decision {
-        Decision::Accepted => "suspect.accept",
-        Decision::Voided => "suspect.void",
-    };
-    let details = serde_json::json!({
-        "nodeId": row.node_id, "subscriptionId": row.subscription_id,
-        "bytesUp": row.bytes_up, "bytesDown": row.bytes_down,
-    });
+    let (action, details) = audited(&row, decision);
     audit(transaction, by, action, Some(id), &details)?;
     Ok(Judged::Done(row, quotas))
 }
