@@ -21,10 +21,15 @@ use vpn_core::{
     proto::nodeservice::{ReportNodeStatsRequest, SystemStats, XrayStats},
 };
 
-use self::harness::{http::register, inside::Inside, rpc::Agent};
+use self::harness::{http::register, inside::Inside, memory::memory, rpc::Agent};
 
 #[path = "../tests/it/faults"]
-#[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    reason = "made for the tests, which use all of it"
+)]
 mod faults {
     pub mod fleet;
 }
@@ -32,9 +37,11 @@ mod faults {
 #[path = "../tests/it/harness"]
 #[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
 mod harness {
+    pub mod catalogue;
     pub mod core;
     pub mod http;
     pub mod inside;
+    pub mod memory;
     pub mod patience;
     pub mod rpc;
 
@@ -55,10 +62,7 @@ const AT_A_TIME: usize = 16;
 
 /// The resident set, in bytes.
 fn resident() -> i64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: i64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
+    memory(std::process::id(), "VmRSS").cast_signed()
 }
 
 /// Users of a node, two addresses each, as a decoded report holds them.

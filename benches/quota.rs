@@ -30,6 +30,7 @@ mod harness {
     pub mod core;
     pub mod http;
     pub mod inside;
+    pub mod memory;
     pub mod patience;
     pub mod rpc;
 

@@ -41,6 +41,7 @@ mod harness {
     pub mod core;
     pub mod http;
     pub mod inside;
+    pub mod memory;
     pub mod patience;
     pub mod ports;
     pub mod postgres;

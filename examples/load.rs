@@ -32,6 +32,8 @@ mod drive;
 mod fleet;
 #[path = "load/ground.rs"]
 mod ground;
+#[path = "load/listening.rs"]
+mod listening;
 #[path = "load/naive.rs"]
 mod naive;
 #[path = "load/process.rs"]
@@ -40,6 +42,8 @@ mod process;
 #[path = "../tests/it/harness"]
 #[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
 mod harness {
+    pub mod catalogue;
+    pub mod memory;
     pub mod patience;
     pub mod ports;
     pub mod postgres;

@@ -11,7 +11,7 @@ use vpn_core::{
     },
 };
 
-use super::ground::{exit, protocol};
+use super::harness::catalogue::{exit, protocol};
 
 /// What is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]

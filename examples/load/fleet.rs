@@ -57,8 +57,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     say(plan, &tallies, server.cpu()?.saturating_sub(before));
     println!(
         "memory: {} MiB now, {} MiB at most",
-        server.memory("VmRSS")? >> 20,
-        server.memory("VmHWM")? >> 20
+        server.mebibytes("VmRSS"),
+        server.mebibytes("VmHWM")
     );
     Ok(())
 }
@@ -82,7 +82,7 @@ async fn herd(plan: &Plan, ground: &Ground, server: &Process) -> anyhow::Result<
         "{} nodes connected and have their configs after {:.1} s; memory {} MiB at most",
         plan.nodes,
         start.elapsed().as_secs_f64(),
-        server.memory("VmHWM")? >> 20
+        server.mebibytes("VmHWM")
     );
     Ok(lines)
 }

@@ -2,7 +2,6 @@
 
 use http::HeaderValue;
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
 use vpn_core::{
     clock::Clock,
     model::{
@@ -17,7 +16,10 @@ use vpn_core::{
 };
 
 use super::{
-    harness::postgres::{Server, connect},
+    harness::{
+        catalogue::catalogue,
+        postgres::{Server, connect},
+    },
     naive,
 };
 
@@ -33,16 +35,6 @@ const SETTINGS: &[&str] = &[
 
 /// The schema of Core.
 pub const SCHEMA: &str = "core";
-
-/// The inbound of a node.
-pub const fn protocol(node: i64) -> i64 {
-    node * 10 + 1
-}
-
-/// An outbound of a node.
-pub fn exit(node: i64) -> String {
-    format!("exit-{node}")
-}
 
 /// See the module.
 pub struct Ground {
@@ -64,7 +56,8 @@ impl Ground {
             request_id: None,
             at: Clock::system().now(),
         };
-        store.import(&catalogue(nodes, users), &by).await.unwrap();
+        let import: CatalogImport = serde_json::from_value(catalogue(nodes, users)).unwrap();
+        store.import(&import, &by).await.unwrap();
         let keys: Vec<_> = (1..=nodes).map(|id| new_node_key(NodeId(id))).collect();
         let texts: Vec<&str> = keys.iter().map(ExposeSecret::expose_secret).collect();
         let hashes: Vec<Vec<u8>> = texts.iter().map(|key| SecretHash::of(key).0.to_vec()).collect();
@@ -98,25 +91,4 @@ impl Ground {
     pub fn key(&self, node: i64) -> &HeaderValue {
         &self.keys[usize::try_from(node - 1).unwrap()]
     }
-}
-
-fn catalogue(nodes: i64, users: i64) -> CatalogImport {
-    let each = |count: i64, row: &dyn Fn(i64) -> Value| (1..=count).map(row).collect::<Vec<_>>();
-    let import = json!({
-        "nodes": each(nodes, &|id| {
-            json!({"id": id, "name": format!("node-{id}"), "ip": "192.0.2.1", "port": 8000, "region": "de"})
-        }),
-        "users": each(users, &|id| json!({"id": id, "name": format!("user {id}")})),
-        "subscriptions": each(users, &|id| json!({"id": id, "userId": id})),
-        "links": each(users, &|id| json!({"id": id, "userId": id, "name": "phone"})),
-        "subscriptionLinks": each(users, &|id| {
-            json!({"id": id, "uuid": uuid::Uuid::from_u128(id.unsigned_abs().into()), "linkId": id, "subscriptionId": id})
-        }),
-        "nodeProtocols": each(nodes, &|id| json!({"id": protocol(id), "nodeId": id, "protocol": "vless", "port": 443})),
-        "nodeProtocolLinks": (1..=nodes)
-            .flat_map(|id| (1..=users).map(move |user| json!({"protoId": protocol(id), "lsId": user})))
-            .collect::<Vec<_>>(),
-        "nodeOutbounds": each(nodes, &|id| json!({"id": id, "nodeId": id, "tag": exit(id), "protocol": "freedom"})),
-    });
-    serde_json::from_value(import).unwrap()
 }

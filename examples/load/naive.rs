@@ -7,14 +7,10 @@ use std::{
 
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, NoTls, Statement};
-use tonic::{Request, Response, Status, async_trait, transport::Server};
-use vpn_core::proto::nodeservice::{
-    ConfirmConfigAppliedRequest, ConfirmConfigAppliedResponse, GetLatestConfigRequest, GetLatestConfigResponse,
-    HeartbeatRequest, HeartbeatResponse, ReportNodeStatsRequest, ReportNodeStatsResponse, ReportOnlineUsersRequest,
-    ReportOnlineUsersResponse, ReportOutboundUsageRequest, ReportOutboundUsageResponse, ReportUsageRequest,
-    ReportUsageResponse,
-    node_service_server::{NodeService, NodeServiceServer},
-};
+use tonic::{Request, Status, transport::Server};
+use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest, node_service_server::NodeServiceServer};
+
+use super::listening::{Decides, Listening};
 
 /// As many as such services keep open.
 const CONNECTIONS: usize = 10;
@@ -109,59 +105,18 @@ fn failed(error: tokio_postgres::Error) -> Status {
     Status::internal(error.to_string())
 }
 
-#[async_trait]
-impl NodeService for Naive {
-    async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
+impl Decides for Naive {
+    async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<bool, Status> {
         let key = key(&request)?;
         let line = self.line().await;
         let row = line.client.query_one(&line.heartbeat, &[&key]).await.map_err(failed)?;
-        let need_sync = request.get_ref().revision.unwrap_or(0) < row.get(0);
-        Ok(Response::new(HeartbeatResponse { ok: true, need_sync }))
+        Ok(request.get_ref().revision.unwrap_or(0) < row.get(0))
     }
 
-    async fn report_usage(
-        &self,
-        request: Request<ReportUsageRequest>,
-    ) -> Result<Response<ReportUsageResponse>, Status> {
+    async fn usage(&self, request: Request<ReportUsageRequest>) -> Result<(), Status> {
         let key = key(&request)?;
         let mut line = self.line().await;
-        line.take_usage(&key, request.get_ref()).await.map_err(failed)?;
-        Ok(Response::new(ReportUsageResponse { ok: true, rejected: 0 }))
-    }
-
-    async fn report_outbound_usage(
-        &self,
-        _: Request<ReportOutboundUsageRequest>,
-    ) -> Result<Response<ReportOutboundUsageResponse>, Status> {
-        Ok(Response::new(ReportOutboundUsageResponse { ok: true, rejected: 0 }))
-    }
-
-    async fn get_latest_config(
-        &self,
-        _: Request<GetLatestConfigRequest>,
-    ) -> Result<Response<GetLatestConfigResponse>, Status> {
-        Ok(Response::new(GetLatestConfigResponse::default()))
-    }
-
-    async fn confirm_config_applied(
-        &self,
-        _: Request<ConfirmConfigAppliedRequest>,
-    ) -> Result<Response<ConfirmConfigAppliedResponse>, Status> {
-        Ok(Response::new(ConfirmConfigAppliedResponse { ok: true }))
-    }
-
-    async fn report_node_stats(
-        &self,
-        _: Request<ReportNodeStatsRequest>,
-    ) -> Result<Response<ReportNodeStatsResponse>, Status> {
-        Ok(Response::new(ReportNodeStatsResponse { ok: true }))
-    }
-
-    async fn report_online_users(
-        &self,
-        _: Request<ReportOnlineUsersRequest>,
-    ) -> Result<Response<ReportOnlineUsersResponse>, Status> {
-        Ok(Response::new(ReportOnlineUsersResponse { ok: true }))
+        line.take_usage(&key, request.get_ref()).await.map_err(failed)
     }
 }
 
@@ -181,7 +136,7 @@ pub fn serve(listener: TcpListener, url: &str) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         Server::builder()
             .tcp_nodelay(true)
-            .add_service(NodeServiceServer::new(naive))
+            .add_service(NodeServiceServer::new(Listening(naive)))
             .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener))
             .await?;
         Ok(())

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     ground::{Ground, SCHEMA},
-    harness::eventually,
+    harness::{eventually, memory::memory},
 };
 
 /// A server that runs; killed with this value.
@@ -92,12 +92,9 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// What it has in memory, in bytes: now, or the most there ever was.
-    pub fn memory(&self, line: &str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|it| it.strip_prefix(line)).context("status")?;
-        let kib: u64 = line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+    /// What it has in memory, in MiB: `VmRSS` is now, `VmHWM` the most there ever was.
+    pub fn mebibytes(&self, line: &str) -> u64 {
+        memory(self.child.id(), line) >> 20
     }
 }
 

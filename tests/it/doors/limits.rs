@@ -20,6 +20,7 @@ use crate::{
         core::sample_dir,
         http::{Admin, Answer, node_post, send},
         inside::{Inside, settings},
+        keys::forged,
         rpc::Agent,
     },
     postgres::figures::figure,
@@ -82,10 +83,13 @@ fn wait_of(answer: &Answer) -> u64 {
     wait.parse().expect("it is a number")
 }
 
-/// A key that nobody was given, in the form of one.
-pub fn forged(n: usize) -> String {
-    let text = format!("core_node_1_{n:043}");
-    format!("{text}_{:08x}", crc32fast::hash(text.as_bytes()))
+/// A key that lets nobody in, another one for each number: every second one has the form of a key, so that the store is asked.
+pub fn wrong(n: usize) -> String {
+    if n.is_multiple_of(2) {
+        forged(1, &n.to_string())
+    } else {
+        format!("nonsense {n}")
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,8 +97,7 @@ async fn wrong_keys_are_sent_away_and_good_ones_from_there_never() {
     let scene = Scene::new().await;
     let (mut refused, mut away) = (0, 0);
     for n in 0..figure("CORE_TEST_WRONG_KEYS", 500, 200_000) as usize {
-        let wrong = if n % 2 == 0 { forged(n) } else { format!("nonsense {n}") };
-        let answer = scene.beat(&wrong).await;
+        let answer = scene.beat(&wrong(n)).await;
         match answer.status {
             StatusCode::UNAUTHORIZED => refused += 1,
             StatusCode::TOO_MANY_REQUESTS => {

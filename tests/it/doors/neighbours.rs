@@ -27,7 +27,7 @@ use vpn_core::proto::nodeservice::{
 };
 
 use super::{
-    limits::forged,
+    limits::wrong,
     pace::{Attacker, Stop, p99},
 };
 use crate::{
@@ -143,10 +143,17 @@ impl Tally {
             _ => panic!("{status:?}"),
         }
     }
+
+    /// Waits until no more than so many calls are under way.
+    async fn leave<F: Future<Output = Result<(), Status>>>(&mut self, most: usize, calls: &mut FuturesUnordered<F>) {
+        while calls.len() > most {
+            self.count(calls.next().await.unwrap());
+        }
+    }
 }
 
 /// Calls in flight are bounded, as a peer's are.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 63;
 
 async fn beat(agent: Agent) -> Result<(), Status> {
     let mut agent = agent;
@@ -162,15 +169,11 @@ async fn wrong_keys(port: u16, count: usize) -> Tally {
         if n % 4 == 0 {
             ticks.tick().await;
         }
-        let key = if n % 2 == 0 { forged(n) } else { format!("nonsense {n}") };
+        let key = wrong(n);
         calls.push(beat(Agent { key, ..line.clone() }));
-        while calls.len() >= IN_FLIGHT {
-            tally.count(calls.next().await.unwrap());
-        }
+        tally.leave(IN_FLIGHT, &mut calls).await;
     }
-    while let Some(outcome) = calls.next().await {
-        tally.count(outcome);
-    }
+    tally.leave(0, &mut calls).await;
     tally
 }
 
@@ -238,13 +241,9 @@ async fn wild(agent: Agent, stop: Stop) -> Tally {
                 }
             });
         }
-        while calls.len() >= IN_FLIGHT {
-            tally.count(calls.next().await.unwrap());
-        }
+        tally.leave(IN_FLIGHT, &mut calls).await;
     }
-    while let Some(outcome) = calls.next().await {
-        tally.count(outcome);
-    }
+    tally.leave(0, &mut calls).await;
     tally
 }
 

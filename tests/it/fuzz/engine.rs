@@ -17,6 +17,7 @@ use super::{
     mutate::{Batch, Kind, Mutants},
     panics,
 };
+use crate::harness::memory::memory;
 
 /// No input may take longer.
 const TIME_MAX: Duration = Duration::from_secs(1);
@@ -214,7 +215,7 @@ impl<T: Target> Session<T> {
         let took = self.watch.elapsed().as_secs_f64();
         self.runtime.block_on(self.target.end());
         let late = panics::take();
-        let memory = memory_mib();
+        let memory = memory(std::process::id(), "VmHWM") >> 20;
         let line = format!(
             "| {} | {} | {:.0} | {} | {:.0} | {memory} | {} |",
             self.name,
@@ -233,13 +234,6 @@ impl<T: Target> Session<T> {
         assert_eq!(late, None, "it came after the inputs");
         assert!(memory < MEMORY_MAX_MIB, "{memory} MiB");
     }
-}
-
-/// The most memory that this process has held.
-fn memory_mib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
 }
 
 /// Falls, in the ways that a target can, at the inputs that say so.

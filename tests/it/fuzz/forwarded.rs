@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use vpn_core::auth::address::Proxies;
 
 use super::{
-    calls::{Grpc, Http, KEY, answer, judged},
+    calls::{KEY, answer, judged},
     engine::{self, Plan, Target, Verdict},
     mutate::Kind,
-    world::{self, World},
+    world::Doors,
 };
 
 const HEADER: &str = "x-forwarded-for";
@@ -64,31 +64,23 @@ fn forwarded_for() {
     engine::run(plan("forwarded_for"), Alone(Proxies::new(trusted)));
 }
 
-struct Doors {
-    world: Option<World>,
-    http: Http,
-    grpc: Grpc,
-    key: HeaderValue,
-}
+struct AtTheDoors(Doors);
 
-impl Target for Doors {
+impl Target for AtTheDoors {
     const AT_ONCE: usize = 16;
     const WORLD: usize = 100_000;
 
     async fn renew(&mut self) {
-        let world = world::another(&mut self.world).await;
-        self.http = Http::new(world.ports.http, KEY, "");
-        self.grpc = Grpc::new(world.ports.grpc);
-        self.key = world.key.parse().unwrap();
+        self.0.renew().await;
     }
 
     async fn attempt(&self, input: &[u8]) -> Verdict {
         let mut headers = HeaderMap::new();
-        headers.insert(KEY, self.key.clone());
+        headers.insert(KEY, self.0.key.parse().unwrap());
         for line in lines(input) {
             headers.append(HEADER, line);
         }
-        let request = self.http.request(reqwest::Method::POST, "/node/heartbeat");
+        let request = self.0.http.request(reqwest::Method::POST, "/node/heartbeat");
         let (status, body) = answer(request.headers(headers.clone())).await?;
         // Too much of it is refused, by both.
         if status != 200 && status != 431 {
@@ -99,21 +91,15 @@ impl Target for Doors {
         if headers.iter().map(size).sum::<usize>() > 8_000 {
             return Ok(status == 200);
         }
-        judged(&self.grpc.call("Heartbeat", &headers, b"").await?)
+        judged(&self.0.grpc.call("Heartbeat", &headers, b"").await?)
     }
 
     async fn end(&mut self) {
-        world::end(&mut self.world).await;
+        self.0.end().await;
     }
 }
 
 #[test]
 fn forwarded_for_at_the_doors() {
-    let doors = Doors {
-        world: None,
-        http: Http::new(0, KEY, ""),
-        grpc: Grpc::new(0),
-        key: HeaderValue::from_static(""),
-    };
-    engine::run(plan("forwarded_for_at_the_doors"), doors);
+    engine::run(plan("forwarded_for_at_the_doors"), AtTheDoors(Doors::new()));
 }

@@ -9,21 +9,19 @@ use vpn_core::{
 };
 
 use super::{
-    calls::{Grpc, Http, KEY, answer},
+    calls::{Http, KEY, answer},
     engine::{self, Plan, Target, Verdict},
     mutate::Kind,
-    world::{self, World},
+    world::{self, Doors, World},
 };
-use crate::harness::core::ADMIN_TOKEN;
+use crate::harness::{core::ADMIN_TOKEN, keys::forged};
 
 /// Stand in inputs for what is good, which is another one every time.
 const GOOD_KEY: &str = "the-key";
 const GOOD_TOKEN: &str = "the-token";
 
-/// A key of the right form, with its checksum, that nobody has.
 fn stranger(node: i64) -> String {
-    let body = format!("core_node_{node}_{}", "A".repeat(43));
-    format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
+    forged(node, &"A".repeat(43))
 }
 
 fn plan(name: &'static str, seeds: &[&str]) -> Plan {
@@ -80,30 +78,23 @@ fn key_form() {
     engine::run(plan("key_form", &[&one, &other, "core_node_1_"]), Form);
 }
 
-struct Doors {
-    world: Option<World>,
-    http: Http,
-    grpc: Grpc,
-    key: String,
-}
+struct Keys(Doors);
 
-impl Target for Doors {
+impl Target for Keys {
     const AT_ONCE: usize = 16;
     const WORLD: usize = 100_000;
 
     async fn renew(&mut self) {
-        let world = world::another(&mut self.world).await;
-        self.http = Http::new(world.ports.http, KEY, "");
-        self.grpc = Grpc::new(world.ports.grpc);
-        self.key.clone_from(&world.key);
+        self.0.renew().await;
     }
 
     async fn attempt(&self, input: &[u8]) -> Verdict {
-        let shown = with(input, GOOD_KEY, &self.key);
+        let shown = with(input, GOOD_KEY, &self.0.key);
         // HTTP takes spaces around a header away.
-        let good = shown.trim_ascii() == self.key.as_bytes();
+        let good = shown.trim_ascii() == self.0.key.as_bytes();
         if let Ok(value) = HeaderValue::from_bytes(&shown) {
             let request = self
+                .0
                 .http
                 .request(Method::POST, "/node/heartbeat")
                 .header(KEY, value.clone());
@@ -112,10 +103,10 @@ impl Target for Doors {
                 return Err(format!("status {status}: {body:?}"));
             }
             let headers = HeaderMap::from_iter([(http::HeaderName::from_static(KEY), value)]);
-            self.over_grpc(&headers, b"", shown == self.key.as_bytes()).await?;
+            self.over_grpc(&headers, b"", shown == self.0.key.as_bytes()).await?;
         }
         let text = String::from_utf8_lossy(&shown).into_owned();
-        let exact = text == self.key;
+        let exact = text == self.0.key;
         let field = HeartbeatRequest {
             auth_key: text,
             ..HeartbeatRequest::default()
@@ -125,7 +116,7 @@ impl Target for Doors {
     }
 
     async fn end(&mut self) {
-        world::end(&mut self.world).await;
+        self.0.end().await;
     }
 }
 
@@ -134,13 +125,13 @@ fn allowed(status: u16, good: bool, taken: u16) -> bool {
     status == 431 || status == 400 || (if good { status == taken } else { status == 401 })
 }
 
-impl Doors {
+impl Keys {
     async fn over_grpc(&self, headers: &HeaderMap, message: &[u8], good: bool) -> Result<(), String> {
         // h2 refuses larger ones before anybody looks at them.
         if headers.iter().any(|(_, value)| value.len() > 8_000) {
             return Ok(());
         }
-        let (status, words) = self.grpc.call("Heartbeat", headers, message).await?;
+        let (status, words) = self.0.grpc.call("Heartbeat", headers, message).await?;
         if status == if good { 0 } else { 16 } {
             return Ok(());
         }
@@ -151,15 +142,9 @@ impl Doors {
 #[test]
 fn key_at_the_doors() {
     let (one, other) = (stranger(1), stranger(77));
-    let doors = Doors {
-        world: None,
-        http: Http::new(0, KEY, ""),
-        grpc: Grpc::new(0),
-        key: String::new(),
-    };
     engine::run(
         plan("key_at_the_doors", &[GOOD_KEY, &one, &other, "core_node_1_"]),
-        doors,
+        Keys(Doors::new()),
     );
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use vpn_core::app::{Parts, Ports, commands};
 
+use super::calls::{Grpc, Http, KEY};
 use crate::{
     faults::fleet::Place,
     harness::{
@@ -72,5 +73,41 @@ pub async fn another(world: &mut Option<World>) -> &World {
 pub async fn end(world: &mut Option<World>) {
     if let Some(world) = world.take() {
         world.end().await;
+    }
+}
+
+/// Both doors of nodes, in a world that is another one now and then.
+pub struct Doors {
+    world: Option<World>,
+    /// The routes.
+    pub http: Http,
+    /// The RPCs.
+    pub grpc: Grpc,
+    /// The key of node 1.
+    pub key: String,
+}
+
+impl Doors {
+    /// Before there is a world.
+    pub fn new() -> Self {
+        Self {
+            world: None,
+            http: Http::new(0, KEY, ""),
+            grpc: Grpc::new(0),
+            key: String::new(),
+        }
+    }
+
+    /// In another world.
+    pub async fn renew(&mut self) {
+        let world = another(&mut self.world).await;
+        self.http = Http::new(world.ports.http, KEY, "");
+        self.grpc = Grpc::new(world.ports.grpc);
+        self.key.clone_from(&world.key);
+    }
+
+    /// Ends the world.
+    pub async fn end(&mut self) {
+        end(&mut self.world).await;
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{eventually, http::Admin};
+use super::{eventually, http::Admin, memory::memory};
 
 /// The token that tests give Core.
 pub const ADMIN_TOKEN: &str = "a-token-for-tests-only";
@@ -91,12 +91,12 @@ impl Core {
 
     /// How much memory it holds, in bytes.
     pub fn resident(&self) -> u64 {
-        self.memory("VmRSS:")
+        memory(self.child.id(), "VmRSS")
     }
 
     /// The most that it held since [`Self::forget_peak`].
     pub fn peak(&self) -> u64 {
-        self.memory("VmHWM:")
+        memory(self.child.id(), "VmHWM")
     }
 
     /// From now on the peak is counted anew.
@@ -111,15 +111,6 @@ impl Core {
 
     fn proc(&self, file: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
-    }
-
-    fn memory(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(self.proc("status")).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(what));
-        let kib = line
-            .and_then(|line| line.split_whitespace().next())
-            .and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("Linux says how much") << 10
     }
 
     /// Its admin API, with the token of the tests.
