@@ -51,6 +51,18 @@ mod harness {
     pub use self::patience::eventually;
 }
 
+/// The service as tonic generates it, with its own codec: Core's has settings of its own.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    unused_qualifications,
+    reason = "generated"
+)]
+mod bare {
+    include!(concat!(env!("OUT_DIR"), "/bare/nodeservice.rs"));
+}
+
 use std::net::TcpListener;
 
 use clap::{Parser, Subcommand};

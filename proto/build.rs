@@ -28,6 +28,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .codec_path("crate::proto::codec::NamedErrors")
             .compile_fds(files)?;
     }
+    // The same service with the codec of tonic's own, for the bare server that the load generator compares with.
+    std::fs::create_dir_all(out.join("bare"))?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .extern_path(".nodeservice", "::vpn_core::proto::nodeservice")
+        .out_dir(out.join("bare"))
+        .compile_fds(protox::compile(["proto/node-service.proto"], ["proto"])?)?;
     // Xray is the server. Names of its types travel as text, hence the `Name` trait.
     let mut named = tonic_prost_build::Config::new();
     named.enable_type_names();

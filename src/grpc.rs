@@ -5,4 +5,5 @@ pub mod convert;
 pub mod error;
 pub mod meters;
 pub mod node_service;
+pub mod reading;
 pub mod server;

@@ -19,6 +19,7 @@ pub mod live_fetch;
 pub mod mirror;
 pub mod model;
 pub mod node;
+pub mod packing;
 pub mod presence;
 pub mod proto;
 pub mod providers;

@@ -10,7 +10,15 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["model"],
     &["clock"],
-    &["config", "connection", "data_dir", "proto", "telemetry", "tls"],
+    &[
+        "config",
+        "connection",
+        "data_dir",
+        "packing",
+        "proto",
+        "telemetry",
+        "tls",
+    ],
     &["events", "journal", "live_fetch", "providers", "redis", "store"],
     &["catalog", "flush", "mirror", "node", "presence"],
     &["admin", "auth", "jobs"],

@@ -6,9 +6,12 @@ use futures_util::StreamExt as _;
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, transport::Server};
-use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest, node_service_server::NodeServiceServer};
+use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest};
 
-use super::listening::{Decides, Listening};
+use super::{
+    bare::node_service_server::NodeServiceServer,
+    listening::{Decides, Listening},
+};
 
 /// Connections that may wait for a thread.
 const BACKLOG: usize = 1_024;

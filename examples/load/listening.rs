@@ -5,8 +5,10 @@ use vpn_core::proto::nodeservice::{
     ConfirmConfigAppliedRequest, ConfirmConfigAppliedResponse, GetLatestConfigRequest, GetLatestConfigResponse,
     HeartbeatRequest, HeartbeatResponse, ReportNodeStatsRequest, ReportNodeStatsResponse, ReportOnlineUsersRequest,
     ReportOnlineUsersResponse, ReportOutboundUsageRequest, ReportOutboundUsageResponse, ReportUsageRequest,
-    ReportUsageResponse, node_service_server::NodeService,
+    ReportUsageResponse,
 };
+
+use super::bare::node_service_server::NodeService;
 
 /// What differs.
 pub trait Decides: Send + Sync + 'static {

@@ -8,9 +8,12 @@ use std::{
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, NoTls, Statement};
 use tonic::{Request, Status, transport::Server};
-use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest, node_service_server::NodeServiceServer};
+use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest};
 
-use super::listening::{Decides, Listening};
+use super::{
+    bare::node_service_server::NodeServiceServer,
+    listening::{Decides, Listening},
+};
 
 /// As many as such services keep open.
 const CONNECTIONS: usize = 10;

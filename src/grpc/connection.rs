@@ -22,40 +22,49 @@ use tower::Service as _;
 use crate::{
     clock::Stopwatch,
     connection::{Limits, Stream, Turn},
-    proto::nodeservice::node_service_server::{NodeServiceServer, SERVICE_NAME},
+    proto::nodeservice::node_service_server::NodeServiceServer,
 };
 
-use super::{meters::Meters, node_service::Service};
-
-/// The other end of a connection, told to every call on it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+use super::{
+    meters::{Meters, Method},
+    node_service::Service,
+    reading::{Reading, packing, unpacked},
+};
 
 /// What every connection of a shard is served with.
 #[derive(Clone)]
 pub struct Door {
-    calls: Arc<Calls>,
+    nodes: NodesDoor,
+    others: Arc<Others>,
     tls: Option<TlsAcceptor>,
     limits: Limits,
 }
 
-/// Who answers. Nodes' calls do not go through a router: it would cost as much as deciding them.
+/// Makes the nodes' service for who calls from an address.
+pub type NodesDoor = Arc<dyn Fn(IpAddr) -> NodeServiceServer<Service> + Send + Sync>;
+
+/// What all connections share.
+struct Others {
+    routes: Routes,
+    meters: Meters,
+}
+
+/// Who answers on a connection. Nodes' calls do not go through a router: it would cost as much as deciding them.
 struct Calls {
     nodes: NodeServiceServer<Service>,
-    others: Routes,
-    meters: Meters,
+    others: Arc<Others>,
 }
 
 impl Door {
     /// To the nodes' service and others, behind TLS if there is any.
-    pub fn new(nodes: NodeServiceServer<Service>, others: Routes, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
-        let calls = Calls {
-            nodes,
-            others: others.prepare(),
+    pub fn new(nodes: NodesDoor, others: Routes, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
+        let others = Others {
+            routes: others.prepare(),
             meters: Meters::default(),
         };
         Self {
-            calls: Arc::new(calls),
+            nodes,
+            others: Arc::new(others),
             tls,
             limits,
         }
@@ -63,7 +72,7 @@ impl Door {
 
     /// Serves a connection to its end.
     pub async fn serve(self, tcp: TcpStream, mut stopped: watch::Receiver<bool>) {
-        let Ok(peer) = tcp.peer_addr().map(|peer| Peer(peer.ip())) else {
+        let Ok(peer) = tcp.peer_addr().map(|peer| peer.ip()) else {
             return tracing::debug!("a connection was gone before it was served");
         };
         let opened = tokio::select! {
@@ -80,8 +89,12 @@ impl Door {
         };
         let (limits, turns) = (self.limits, stream.turns());
         let service = {
-            let (calls, turns) = (self.calls, Arc::clone(&turns));
-            service_fn(move |request| answer(Arc::clone(&calls), turns.begin(), peer, request))
+            let calls = Arc::new(Calls {
+                nodes: (self.nodes)(peer),
+                others: self.others,
+            });
+            let turns = Arc::clone(&turns);
+            service_fn(move |request| answer(Arc::clone(&calls), turns.begin(), request))
         };
         let mut connection = pin!(protocol(&limits).serve_connection(TokioIo::new(stream), service));
         // Together they came, together they must not go.
@@ -121,45 +134,55 @@ fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
+/// An answer that is being made. It is moved from hand to hand on its way through the server: a pointer is lighter.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<tonic::body::Body>, Infallible>> + Send>>;
+
 impl Calls {
-    /// Both are always ready.
-    async fn answer(&self, request: Request<Reading>) -> Result<Response<tonic::body::Body>, Infallible> {
-        let path = request.uri().path().strip_prefix('/');
-        let method = path.and_then(|path| path.strip_prefix(SERVICE_NAME));
-        if method.is_some_and(|method| method.starts_with('/')) {
-            self.nodes.clone().call(request).await
-        } else {
-            self.others.clone().call(request).await
+    /// All services are always ready.
+    fn answer(&self, method: Method, request: Request<Reading>) -> Answer {
+        if !method.is_known() {
+            return Box::pin(self.others.routes.clone().call(request));
+        }
+        let mut nodes = self.nodes.clone();
+        match packing(request.headers()) {
+            None => nodes.call(request),
+            Some(packing) => Box::pin(async move {
+                match unpacked(request, packing).await {
+                    Ok(request) => nodes.call(request).await,
+                    Err(status) => Ok(status.into_http()),
+                }
+            }),
         }
     }
 }
 
 /// Has a call answered, in the time that its caller gave it.
-async fn answer(
+fn answer(
     calls: Arc<Calls>,
     turn: Arc<Turn>,
-    peer: Peer,
     request: Request<Incoming>,
-) -> Result<Response<Answering>, Infallible> {
+) -> impl Future<Output = Result<Response<Answering>, Infallible>> {
     if request.body().is_end_stream() {
         turn.whole();
     }
+    let (watch, method) = (Stopwatch::start(), Method::at(request.uri().path()));
     let patience = patience(request.headers());
     let reading = Arc::clone(&turn);
-    let mut request = request.map(|inner| Reading { inner, turn: reading });
-    request.extensions_mut().insert(peer);
-    let (watch, meter) = (Stopwatch::start(), calls.meters.of(request.uri().path()));
-    let answer = calls.answer(request);
-    let answer = match patience {
-        None => answer.await?,
-        Some(patience) => match tokio::time::timeout(patience, answer).await {
-            Ok(answer) => answer?,
-            Err(_) => Status::deadline_exceeded("the call's own time is over").into_http(),
-        },
-    };
-    meter.note(watch, answer.headers());
-    turn.answered();
-    Ok(answer.map(|inner| Answering { inner, _turn: turn }))
+    let mut answer = calls.answer(method, request.map(|inner| Reading::new(inner, reading)));
+    if let Some(patience) = patience {
+        answer = Box::pin(within(patience, answer));
+    }
+    async move {
+        let answer = answer.await?;
+        calls.others.meters.of(method).note(watch, answer.headers());
+        turn.answered();
+        Ok(answer.map(|inner| Answering { inner, _turn: turn }))
+    }
+}
+
+async fn within(patience: Duration, answer: Answer) -> Result<Response<tonic::body::Body>, Infallible> {
+    let answered = tokio::time::timeout(patience, answer).await;
+    answered.unwrap_or_else(|_| Ok(Status::deadline_exceeded("the call's own time is over").into_http()))
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. What is none is no limit.
@@ -179,33 +202,6 @@ fn patience(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(count),
         _ => return None,
     })
-}
-
-/// A request's body: when its end is seen, the request is whole.
-struct Reading {
-    inner: Incoming,
-    turn: Arc<Turn>,
-}
-
-impl Body for Reading {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        if matches!(frame, Poll::Ready(None)) || self.inner.is_end_stream() {
-            self.turn.whole();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 /// An answer's body: its turn is over when the last of it is taken.

@@ -16,6 +16,22 @@ const METHODS: [&str; 7] = [
     "/nodeservice.NodeService/ReportOnlineUsers",
 ];
 
+/// Which of them a call is.
+#[derive(Clone, Copy)]
+pub struct Method(Option<usize>);
+
+impl Method {
+    /// The method with this path.
+    pub fn at(path: &str) -> Self {
+        Self(METHODS.iter().position(|known| *known == path))
+    }
+
+    /// Whether it is one of the nodes'.
+    pub const fn is_known(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// A meter a method. They are looked up once: to find one by its labels costs more than to move it.
 pub struct Meters {
     methods: [Meter; METHODS.len()],
@@ -40,10 +56,9 @@ impl Default for Meters {
 }
 
 impl Meters {
-    /// The meter of the method with this path.
-    pub fn of(&self, path: &str) -> &Meter {
-        let known = METHODS.iter().position(|known| *known == path);
-        known.map_or(&self.others, |index| &self.methods[index])
+    /// The meter of a method.
+    pub fn of(&self, method: Method) -> &Meter {
+        method.0.map_or(&self.others, |index| &self.methods[index])
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use tonic::{Extensions, Request, Response, Status, async_trait, metadata::MetadataMap};
+use http::{HeaderMap, HeaderName};
+use tonic::{Request, Response, Status, async_trait, metadata::MetadataMap};
 
 use crate::{
     auth::{Authenticator, Caller, limits::Call},
@@ -16,52 +17,54 @@ use crate::{
     },
 };
 
-use super::{connection::Peer, convert};
+use super::convert;
 
-/// The service, as one shard has it.
+/// Names that are read once: to read them at every call would cost as much as to look them up.
+const AUTH_KEY: HeaderName = HeaderName::from_static("x-node-auth-key");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
+
+/// The service, as one connection has it.
 pub struct Service {
     auth: Arc<Authenticator>,
     nodes: Nodes,
     clock: Clock,
+    peer: IpAddr,
 }
 
 impl Service {
-    /// The service over these nodes.
-    pub const fn new(auth: Arc<Authenticator>, nodes: Nodes, clock: Clock) -> Self {
-        Self { auth, nodes, clock }
+    /// The service over these nodes, for who calls from this address.
+    pub const fn new(auth: Arc<Authenticator>, nodes: Nodes, clock: Clock, peer: IpAddr) -> Self {
+        Self {
+            auth,
+            nodes,
+            clock,
+            peer,
+        }
     }
 
     /// The metadata decides when it has a key, else the field of the request.
-    async fn caller(
-        &self,
-        (metadata, extensions): (&MetadataMap, &Extensions),
-        field: &str,
-        call: Call,
-    ) -> Result<Caller, Status> {
-        let key = text(metadata, "x-node-auth-key").unwrap_or(field);
-        let forwarded = metadata.get_all("x-forwarded-for").iter();
+    async fn caller(&self, metadata: &MetadataMap, field: &str, call: Call) -> Result<Caller, Status> {
+        let key = text(metadata, &AUTH_KEY).unwrap_or(field);
+        let headers: &HeaderMap = metadata.as_ref();
+        let forwarded = headers.get_all(&FORWARDED_FOR).iter();
         let forwarded = forwarded.filter_map(|line| line.to_str().ok());
-        let from = self.auth.guard().caller(peer(extensions), forwarded);
+        let from = self.auth.guard().caller(self.peer, forwarded);
         Ok(self.auth.admit(key, from, call).await?)
     }
 }
 
-/// The other end of the connection.
-fn peer(extensions: &Extensions) -> IpAddr {
-    let peer = extensions.get().map(|Peer(ip)| *ip);
-    peer.unwrap_or(IpAddr::from([0, 0, 0, 0]))
-}
-
 /// A non-empty text of the metadata.
-fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
-    metadata
+fn text<'a>(metadata: &'a MetadataMap, name: &HeaderName) -> Option<&'a str> {
+    let headers: &HeaderMap = metadata.as_ref();
+    headers
         .get(name)
         .and_then(|value| value.to_str().ok())
         .filter(|value| !value.is_empty())
 }
 
 fn idempotency_key(metadata: &MetadataMap) -> Option<&str> {
-    text(metadata, "x-idempotency-key")
+    text(metadata, &IDEMPOTENCY_KEY)
 }
 
 fn rejected(receipt: &Receipt) -> i32 {
@@ -71,10 +74,8 @@ fn rejected(receipt: &Receipt) -> i32 {
 #[async_trait]
 impl NodeService for Service {
     async fn heartbeat(&self, request: Request<HeartbeatRequest>) -> Result<Response<HeartbeatResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Heartbeat)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Heartbeat).await?;
         let need_sync = self.nodes.heartbeat(caller.node, convert::heartbeat(&request)).await?;
         Ok(Response::new(HeartbeatResponse { ok: true, need_sync }))
     }
@@ -83,10 +84,8 @@ impl NodeService for Service {
         &self,
         request: Request<ReportUsageRequest>,
     ) -> Result<Response<ReportUsageResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Usage)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Usage).await?;
         let report = convert::usage(idempotency_key(&metadata), request.entries);
         let receipt = self.nodes.usage(caller.node, report).await?;
         Ok(Response::new(ReportUsageResponse {
@@ -99,10 +98,8 @@ impl NodeService for Service {
         &self,
         request: Request<ReportOutboundUsageRequest>,
     ) -> Result<Response<ReportOutboundUsageResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::OutboundUsage)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::OutboundUsage).await?;
         let report = convert::outbound_usage(idempotency_key(&metadata), request.items);
         let receipt = self.nodes.outbound_usage(caller.node, report).await?;
         Ok(Response::new(ReportOutboundUsageResponse {
@@ -115,10 +112,8 @@ impl NodeService for Service {
         &self,
         request: Request<GetLatestConfigRequest>,
     ) -> Result<Response<GetLatestConfigResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Config)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Config).await?;
         let config = self.nodes.config(caller.node).await?;
         let mut response = Response::new(GetLatestConfigResponse {
             revision: config.revision(),
@@ -141,10 +136,8 @@ impl NodeService for Service {
         &self,
         request: Request<ConfirmConfigAppliedRequest>,
     ) -> Result<Response<ConfirmConfigAppliedResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Applied)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Applied).await?;
         if request.revision < 0 {
             return Err(Status::invalid_argument("revision must not be negative"));
         }
@@ -163,10 +156,8 @@ impl NodeService for Service {
         &self,
         request: Request<ReportNodeStatsRequest>,
     ) -> Result<Response<ReportNodeStatsResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Stats)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Stats).await?;
         self.nodes.stats(caller.node, convert::stats(&request)?).await?;
         Ok(Response::new(ReportNodeStatsResponse { ok: true }))
     }
@@ -175,10 +166,8 @@ impl NodeService for Service {
         &self,
         request: Request<ReportOnlineUsersRequest>,
     ) -> Result<Response<ReportOnlineUsersResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let caller = self
-            .caller((&metadata, &extensions), &request.auth_key, Call::Online)
-            .await?;
+        let (metadata, _, request) = request.into_parts();
+        let caller = self.caller(&metadata, &request.auth_key, Call::Online).await?;
         self.nodes
             .online(caller.node, convert::online(request.users, self.clock.now()))
             .await?;

@@ -20,10 +20,11 @@ use crate::{
     proto::{NODE_SERVICE, nodeservice::node_service_server::NodeServiceServer},
 };
 
-use super::{connection::Door, node_service::Service};
-
-/// The largest message that is read, also after decompression.
-const REQUEST_MAX: usize = 8 << 20;
+use super::{
+    connection::{Door, NodesDoor},
+    node_service::Service,
+    reading::REQUEST_MAX,
+};
 
 /// The largest message that is sent: a config of 64 MiB and its frame.
 const ANSWER_MAX: usize = 65 << 20;
@@ -102,8 +103,12 @@ impl GrpcServer {
     }
 }
 
-fn node_service(shard: usize, served: &Served) -> NodeServiceServer<Service> {
-    let service = Service::new(Arc::clone(&served.auth), served.nodes.at(shard), served.clock.clone());
+fn node_service(shard: usize, served: &Served) -> NodesDoor {
+    let (auth, nodes, clock) = (Arc::clone(&served.auth), served.nodes.at(shard), served.clock.clone());
+    Arc::new(move |peer| limited(Service::new(Arc::clone(&auth), nodes.clone(), clock.clone(), peer)))
+}
+
+fn limited(service: Service) -> NodeServiceServer<Service> {
     NodeServiceServer::new(service)
         .max_decoding_message_size(REQUEST_MAX)
         .max_encoding_message_size(ANSWER_MAX)

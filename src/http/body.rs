@@ -10,14 +10,13 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use flate2::bufread::MultiGzDecoder;
 use futures_util::StreamExt as _;
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::model::json::bounded;
+use crate::{model::json::bounded, packing::Packing};
 
 use super::{error::ApiError, turns};
 
@@ -139,7 +138,7 @@ fn is_json(request: &HttpRequest) -> Result<(), ApiError> {
 }
 
 async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
-    let packing = Packing::of(request)?;
+    let packing = packing(request)?;
     // What says by itself that it is too large is not read.
     let declared = request.headers().get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
@@ -155,53 +154,41 @@ async fn read(request: &HttpRequest, mut payload: web::Payload) -> Result<Vec<u8
     match packing {
         None => Ok(body),
         Some(_) if body.is_empty() => Ok(body),
-        Some(packing) => web::block(move || packing.unpack(&body))
+        Some(packing) => web::block(move || unpack(packing, &body))
             .await
             .map_err(|error| ApiError::unavailable(error.to_string()))?,
     }
 }
 
-/// How a body is packed.
-#[derive(Debug, Clone, Copy)]
-enum Packing {
-    Gzip,
-    Zstd,
+/// How the body is packed.
+fn packing(request: &HttpRequest) -> Result<Option<Packing>, ApiError> {
+    let encoding = request
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .map_or("identity", |it| it.to_str().unwrap_or("?"));
+    let name = encoding.trim().to_ascii_lowercase();
+    if name == "identity" {
+        return Ok(None);
+    }
+    let packing = Packing::named(&name).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the content encoding must be gzip, zstd or none",
+        )
+    });
+    packing.map(Some)
 }
 
-impl Packing {
-    fn of(request: &HttpRequest) -> Result<Option<Self>, ApiError> {
-        let encoding = request
-            .headers()
-            .get(header::CONTENT_ENCODING)
-            .map_or("identity", |it| it.to_str().unwrap_or("?"));
-        match encoding.trim().to_ascii_lowercase().as_str() {
-            "identity" => Ok(None),
-            "gzip" => Ok(Some(Self::Gzip)),
-            "zstd" => Ok(Some(Self::Zstd)),
-            _ => Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the content encoding must be gzip, zstd or none",
-            )),
-        }
-    }
-
-    /// Unpacks a body. A small one may become a thousand times as large: it is measured before there is memory for it.
-    fn unpack(self, packed: &[u8]) -> Result<Vec<u8>, ApiError> {
-        let mut measured = self.reader(packed)?.take(BODY_MAX as u64 + 1);
-        let size = io::copy(&mut measured, &mut io::sink()).map_err(|error| unreadable(&error))?;
-        let size = usize::try_from(size).ok().filter(|size| *size <= BODY_MAX);
-        let mut body = Vec::with_capacity(size.ok_or_else(too_large)?);
-        let unpacked = self.reader(packed)?.read_to_end(&mut body);
-        unpacked.map_err(|error| unreadable(&error))?;
-        Ok(body)
-    }
-
-    fn reader(self, packed: &[u8]) -> Result<Box<dyn Read + '_>, ApiError> {
-        Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
-            Self::Zstd => Box::new(zstd::Decoder::new(packed).map_err(|error| unreadable(&error))?),
-        })
-    }
+/// Unpacks a body. A small one may become a thousand times as large: it is measured before there is memory for it.
+fn unpack(packing: Packing, packed: &[u8]) -> Result<Vec<u8>, ApiError> {
+    let reader = || packing.reader(packed).map_err(|error| unreadable(&error));
+    let size = io::copy(&mut reader()?.take(BODY_MAX as u64 + 1), &mut io::sink());
+    let size = usize::try_from(size.map_err(|error| unreadable(&error))?).ok();
+    let size = size.filter(|size| *size <= BODY_MAX).ok_or_else(too_large)?;
+    let mut body = Vec::with_capacity(size);
+    let unpacked = reader()?.read_to_end(&mut body);
+    unpacked.map_err(|error| unreadable(&error))?;
+    Ok(body)
 }
 
 /// The largest piece in which a body is kept as it comes.

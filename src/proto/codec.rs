@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use bytes::Buf as _;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder},
 };
 use tonic_prost::{ProstCodec, ProstEncoder};
 
@@ -35,12 +35,18 @@ where
     type Decoder = NamedDecoder<D>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<E, D>::default().encoder()
+        ProstCodec::<E, D>::raw_encoder(buffers())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
         NamedDecoder(PhantomData)
     }
+}
+
+/// Every call takes two buffers of this size, and most messages are smaller: with the 8 KiB of tonic's default those of the calls under way do not fit
+/// into a processor's cache. A larger message gets what it needs.
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 << 10)
 }
 
 /// Decodes `D`.
@@ -61,5 +67,9 @@ impl<D: prost::Message + Bounded + Default> Decoder for NamedDecoder<D> {
         D::decode(buf)
             .map(Some)
             .map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
     }
 }
