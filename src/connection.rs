@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -65,6 +65,9 @@ impl Default for Limits {
     }
 }
 
+/// Who reads looks after himself.
+const UNBOUNDED: usize = usize::MAX;
+
 /// Whose turn it is on a connection, and since when.
 #[derive(Debug)]
 pub struct Turns {
@@ -81,6 +84,10 @@ pub struct Turns {
     moved: AtomicU64,
     /// The last thing that was written was not taken.
     stuck: AtomicBool,
+    /// Bytes that may be read before others have their turn.
+    room: AtomicUsize,
+    /// More would have been read.
+    starved: AtomicBool,
 }
 
 impl Default for Turns {
@@ -93,6 +100,8 @@ impl Default for Turns {
             any: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            room: AtomicUsize::new(UNBOUNDED),
+            starved: AtomicBool::new(false),
         }
     }
 }
@@ -105,6 +114,11 @@ impl Turns {
             all: Arc::clone(self),
             at: AtomicU8::new(READING),
         })
+    }
+
+    /// Whether Core works on a whole request, or its answer is not written to its end.
+    pub fn is_busy(&self) -> bool {
+        self.working.load(Relaxed) > 0 || self.answering.load(Relaxed) > 0
     }
 
     /// Requests that have begun and not ended.
@@ -125,6 +139,34 @@ impl Turns {
     /// The peer did not take what was written, or takes something again.
     pub fn stick(&self, stuck: bool) {
         self.stuck.store(stuck, Relaxed);
+    }
+
+    /// From now on about so many bytes are read at most.
+    pub fn let_read(&self, bytes: usize) {
+        self.room.store(bytes, Relaxed);
+        self.starved.store(false, Relaxed);
+    }
+
+    /// Whether more would have been read since then.
+    pub fn is_starved(&self) -> bool {
+        self.starved.load(Relaxed)
+    }
+
+    /// Whether something may be read now. If not, who reads has to come again by himself: nothing will wake him.
+    pub fn may_read(&self) -> bool {
+        let may = self.room.load(Relaxed) > 0;
+        if !may {
+            self.starved.store(true, Relaxed);
+        }
+        may
+    }
+
+    /// So much was read.
+    pub fn has_read(&self, bytes: usize) {
+        let room = self.room.load(Relaxed);
+        if room != UNBOUNDED {
+            self.room.store(room.saturating_sub(bytes), Relaxed);
+        }
     }
 
     /// Comes back when the peer has kept Core waiting for too long.
@@ -271,10 +313,16 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.wire {
+        if !self.turns.may_read() {
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = match &mut self.wire {
             Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Wire::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
-        }
+        };
+        self.turns.has_read(buffer.filled().len() - before);
+        read
     }
 }
 

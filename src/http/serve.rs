@@ -86,7 +86,8 @@ impl Listener {
                     } else {
                         Protocol::Http1
                     };
-                    let serving = Calm::new(http.call((stream, protocol, peer)), Arc::clone(&turns));
+                    let one_by_one = protocol == Protocol::Http1;
+                    let serving = Calm::new(http.call((stream, protocol, peer)), Arc::clone(&turns), one_by_one);
                     async move {
                         tokio::select! {
                             served = serving => served,

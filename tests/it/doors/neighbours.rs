@@ -278,7 +278,8 @@ enum Idler {
 async fn idle(mut stream: TcpStream, idler: Idler, settled: &AtomicUsize) {
     let mut taken = [0; 1_024];
     match idler {
-        Idler::Silent => drop(stream.read(&mut taken).await),
+        // gRPC says its settings at once; that is not the end.
+        Idler::Silent => while stream.read(&mut taken).await.is_ok_and(|bytes| bytes > 0) {},
         Idler::Drips => {
             let mut seconds = tokio::time::interval(Duration::from_secs(1));
             for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".iter().cycle() {

@@ -1,7 +1,7 @@
 //! Requests that are much larger than they look, or say that they are: refused, and while they are looked at Core holds at most twice the
 //! limit on requests more than before, for each of them. Core is a process of its own, so that its memory is nobody else's.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::{fmt::Write as _, io::Write as _, time::Duration};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -293,6 +293,35 @@ async fn a_million_elements_are_too_many() {
             };
             scene.costs(&format!("{method}, {packing:?}"), attack).await;
         }
+    }
+    scene.core.stop().await;
+}
+
+/// Peers of the next test, and what each may cost.
+const TAKERS: u64 = 20;
+const TAKER: u64 = 2 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_asks_without_end_and_takes_nothing_costs_little() {
+    let scene = Scene::new().await;
+    let ports = scene.core.ports;
+    for (port, path) in [(ports.admin, "/metrics"), (ports.admin, "/admin/openapi.json")] {
+        let before = scene.core.resident();
+        scene.core.forget_peak();
+        let ask = format!("GET {path} HTTP/1.1\r\nhost: core\r\n\r\n").repeat(100);
+        let peers = join_all((0..TAKERS).map(|_| async {
+            let mut peer = plain(port).await;
+            // When nothing more can be written for a while, all buffers between are full.
+            while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), peer.write_all(ask.as_bytes())).await {
+                written.unwrap();
+            }
+            peer
+        }))
+        .await;
+        let more = scene.core.peak().saturating_sub(before);
+        eprintln!("{path}: {} KiB more", more >> 10);
+        assert!(more <= TAKERS * TAKER, "{path}: {more} B more");
+        drop(peers);
     }
     scene.core.stop().await;
 }
