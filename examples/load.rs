@@ -5,6 +5,8 @@
 //! target/release/examples/load compare heartbeat        # closed loop, Core beside the control, in turns
 //! target/release/examples/load compare heartbeat --rate 5000   # open loop: latency from when a call was due
 //! target/release/examples/load compare usage --naive    # and a first version besides
+//! target/release/examples/load growth                    # what a call, a node at rest and a start cost with few nodes and with many
+//! target/release/examples/load start                     # with a journal of a GiB
 //! target/release/examples/load fleet --nodes 10000      # everything that a fleet sends, at its cadence, a connection a node
 //! ```
 //!
@@ -32,12 +34,16 @@ mod drive;
 mod fleet;
 #[path = "load/ground.rs"]
 mod ground;
+#[path = "load/growth.rs"]
+mod growth;
 #[path = "load/listening.rs"]
 mod listening;
 #[path = "load/naive.rs"]
 mod naive;
 #[path = "load/process.rs"]
 mod process;
+#[path = "load/start.rs"]
+mod start;
 
 #[path = "../tests/it/harness"]
 #[allow(dead_code, clippy::unwrap_used, reason = "made for the tests, which use all of it")]
@@ -83,6 +89,10 @@ enum Command {
     Compare(compare::Plan),
     /// What a whole fleet sends, a connection a node.
     Fleet(fleet::Plan),
+    /// Cores that know 100, 10,000 and 100,000 nodes, in turns.
+    Growth(growth::Plan),
+    /// A start with many nodes and a journal that the store has not had.
+    Start(start::Plan),
     /// Serves as the control; says its port.
     #[command(hide = true)]
     Control,
@@ -100,6 +110,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Compare(plan) => runtime()?.block_on(compare::run(&plan)),
         Command::Fleet(plan) => runtime()?.block_on(fleet::run(&plan)),
+        Command::Growth(plan) => runtime()?.block_on(growth::run(&plan)),
+        Command::Start(plan) => runtime()?.block_on(start::run(&plan)),
         Command::Control => control::serve(&listener()?),
         Command::Naive { url } => naive::serve(listener()?, &url),
     }

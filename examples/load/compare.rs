@@ -43,6 +43,23 @@ pub struct Plan {
     naive: bool,
 }
 
+impl Plan {
+    /// A closed loop of these nodes' calls, as it is by default.
+    pub const fn closed(kind: Kind, nodes: i64, seconds: u64) -> Self {
+        Self {
+            kind,
+            nodes,
+            users: 100,
+            connections: 8,
+            under_way: 32,
+            rate: None,
+            rounds: 1,
+            seconds,
+            naive: false,
+        }
+    }
+}
+
 /// Who is measured, in the order of the turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
@@ -53,10 +70,10 @@ enum Who {
 
 /// A round of one server.
 #[derive(Debug, Clone, Copy)]
-struct Round {
+pub struct Round {
     rate: f64,
     /// CPU of the server, in microseconds a call.
-    cpu: f64,
+    pub cpu: f64,
     p50: f64,
     p99: f64,
 }
@@ -86,7 +103,8 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(plan: &Plan, ground: &Ground, server: &Process, number: &mut i64) -> anyhow::Result<Round> {
+/// A round of one server.
+pub async fn measure(plan: &Plan, ground: &Ground, server: &Process, number: &mut i64) -> anyhow::Result<Round> {
     let mut lines = Vec::new();
     for _ in 0..plan.connections {
         lines.push(Line::open(server.port).await?);
@@ -149,18 +167,20 @@ fn round(tally: &Tally, cpu: Duration) -> Round {
     }
 }
 
-fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
+/// The median.
+pub fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
+    middle(rounds.iter().map(of).collect())
 }
 
 /// The median over the rounds of the ratio within a round: what disturbs a round disturbs both.
 fn ratio(rounds: &BTreeMap<Who, Vec<Round>>, to: Who, of: impl Fn(&Round) -> f64) -> f64 {
     let pairs = rounds[&Who::Core].iter().zip(&rounds[&to]);
-    let mut ratios: Vec<f64> = pairs.map(|(core, other)| of(core) / of(other)).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+    middle(pairs.map(|(core, other)| of(core) / of(other)).collect())
 }
 
 fn say(plan: &Plan, rounds: &BTreeMap<Who, Vec<Round>>) {

@@ -82,6 +82,16 @@ impl Ground {
         self.server.url()
     }
 
+    /// Stops the database.
+    pub async fn stop(&mut self) {
+        self.server.stop().await;
+    }
+
+    /// Starts it again.
+    pub async fn restart(&mut self) {
+        self.server.restart().await;
+    }
+
     /// How many nodes there are.
     pub fn nodes(&self) -> i64 {
         i64::try_from(self.keys.len()).unwrap()

@@ -51,33 +51,43 @@ impl Process {
 
     /// Core on this ground. Without limits: it is they that would be measured.
     pub async fn core(ground: &Ground) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let mut core = Self::core_in(ground, dir.path()).await?;
+        core._dir = Some(dir);
+        Ok(core)
+    }
+
+    /// The same with a data folder that may have been used; ready when this returns.
+    pub async fn core_in(ground: &Ground, dir: &Path) -> anyhow::Result<Self> {
         #[derive(Deserialize)]
         struct Ports {
             grpc: u16,
+            pid: u32,
         }
-        let dir = tempfile::tempdir()?;
-        let log = std::fs::File::create(dir.path().join("log"))?;
+        let log = std::fs::File::create(dir.join("log"))?;
         let child = Command::new(binary()?)
             .env_clear()
             .envs([("HTTP_PORT", "0"), ("GRPC_PORT", "0"), ("ADMIN_PORT", "0")])
             .envs([("LIMITS", "off"), ("LOG_FORMAT", "json"), ("DATABASE_SCHEMA", SCHEMA)])
             .env("DATABASE_URL", ground.url())
-            .env("DATA_DIR", dir.path())
+            .env("DATA_DIR", dir)
             .arg("serve")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
-        let path = dir.path().join("ports.json");
+        let path = dir.join("ports.json");
         let ports: Ports = eventually("ports.json", || {
             let text = std::fs::read_to_string(&path).ok();
-            std::future::ready(text.and_then(|text| serde_json::from_str(&text).ok()))
+            let ports: Option<Ports> = text.and_then(|text| serde_json::from_str(&text).ok());
+            // That of a Core which was killed names another process.
+            std::future::ready(ports.filter(|ports| ports.pid == child.id()))
         })
         .await;
         Ok(Self {
             child,
             port: ports.grpc,
-            _dir: Some(dir),
+            _dir: None,
         })
     }
 
@@ -90,6 +100,19 @@ impl Process {
             nanos += text.split(' ').next().context("schedstat")?.parse::<u64>()?;
         }
         Ok(Duration::from_nanos(nanos))
+    }
+
+    /// How often its threads went to sleep since their start: each time something had woken them up.
+    pub fn switches(&self) -> anyhow::Result<u64> {
+        let mut switches = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = std::fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            switches += line.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
+        }
+        Ok(switches)
     }
 
     /// What it has in memory, in MiB: `VmRSS` is now, `VmHWM` the most there ever was.

@@ -96,8 +96,20 @@ impl Live {
             (instance, ground.clock.clone()),
         );
         let end = ground.journal.watch();
+        arbiter.spawn_fn(give_way);
         let address = FlushActor::start_in_arbiter(&arbiter.handle(), move |_| FlushActor::new(flush, end));
         self.arbiters.push(arbiter);
         address
+    }
+}
+
+/// How much the flush gives way, as `nice` counts: a busy processor has nine times as much time for a call.
+const NICE: i32 = 10;
+
+/// Calls go before the store: what waits for it is safe in the journal, and who calls waits.
+fn give_way() {
+    // Of the thread that calls it, on Linux.
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "the flush has the priority of calls");
     }
 }
