@@ -44,12 +44,12 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
         let start = Stopwatch::start();
         let core = Process::core(&ground).await?;
         let took = start.elapsed();
-        let memory = core.mebibytes("VmRSS");
         // What a start leaves to do is done by then.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let before = core.switches()?;
         tokio::time::sleep(Duration::from_secs(plan.rest)).await;
         let switches = core.switches()?.saturating_sub(before) / plan.rest;
+        let memory = core.mebibytes("VmRSS");
         println!("| {nodes} | {:.1} s | {memory} MiB | {switches} |", took.as_secs_f64());
         worlds.push(World { ground, core });
     }

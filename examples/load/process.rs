@@ -21,7 +21,8 @@ pub struct Process {
     child: Child,
     /// Where it answers gRPC.
     pub port: u16,
-    _dir: Option<TempDir>,
+    /// Removed with this value.
+    dir: Option<TempDir>,
 }
 
 impl Process {
@@ -45,7 +46,7 @@ impl Process {
         Ok(Self {
             child,
             port: line.trim().parse().context("the port that it says")?,
-            _dir: None,
+            dir: None,
         })
     }
 
@@ -53,7 +54,7 @@ impl Process {
     pub async fn core(ground: &Ground) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let mut core = Self::core_in(ground, dir.path()).await?;
-        core._dir = Some(dir);
+        core.dir = Some(dir);
         Ok(core)
     }
 
@@ -87,7 +88,7 @@ impl Process {
         Ok(Self {
             child,
             port: ports.grpc,
-            _dir: None,
+            dir: None,
         })
     }
 

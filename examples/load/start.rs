@@ -21,12 +21,15 @@ pub struct Plan {
     journal: u64,
 }
 
+/// Users that every node has; the reports name others too.
+const USERS: i64 = 4;
+
 /// How many nodes report what the journal holds.
 const REPORTERS: i64 = 1_000;
 
 /// Measures, and says it.
 pub async fn run(plan: &Plan) -> anyhow::Result<()> {
-    let mut ground = Ground::start(plan.nodes, 100).await;
+    let mut ground = Ground::start(plan.nodes, USERS).await;
     let dir = tempfile::tempdir()?;
     let core = Process::core_in(&ground, dir.path()).await?;
     ground.stop().await;
