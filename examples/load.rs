@@ -40,6 +40,8 @@ mod growth;
 mod listening;
 #[path = "load/naive.rs"]
 mod naive;
+#[path = "load/picture.rs"]
+mod picture;
 #[path = "load/process.rs"]
 mod process;
 #[path = "load/start.rs"]
@@ -93,6 +95,8 @@ enum Command {
     Growth(growth::Plan),
     /// A start with many nodes and a journal that the store has not had.
     Start(start::Plan),
+    /// Draws the tables of docs/BENCHMARKS.md.
+    Picture(picture::Plan),
     /// Serves as the control; says its port.
     #[command(hide = true)]
     Control,
@@ -112,6 +116,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fleet(plan) => runtime()?.block_on(fleet::run(&plan)),
         Command::Growth(plan) => runtime()?.block_on(growth::run(&plan)),
         Command::Start(plan) => runtime()?.block_on(start::run(&plan)),
+        Command::Picture(plan) => picture::draw(&plan),
         Command::Control => control::serve(&listener()?),
         Command::Naive { url } => naive::serve(listener()?, &url),
     }

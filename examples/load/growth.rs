@@ -19,6 +19,9 @@ pub struct Plan {
     /// How many nodes are known, the fewest first
     #[arg(long, value_delimiter = ',', default_values_t = [100, 10_000, 100_000])]
     nodes: Vec<i64>,
+    /// Users, each on every node
+    #[arg(long, default_value_t = 4)]
+    users: i64,
     /// Rounds; the median is said
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -40,7 +43,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     let mut worlds = Vec::new();
     println!("| known nodes | start | memory | wake-ups a second at rest |\n|---|---|---|---|");
     for nodes in &plan.nodes {
-        let ground = Ground::start(*nodes, 4).await;
+        let ground = Ground::start(*nodes, plan.users).await;
         let start = Stopwatch::start();
         let core = Process::core(&ground).await?;
         let took = start.elapsed();
