@@ -53,7 +53,8 @@ pub fn draw(plan: &Plan) -> anyhow::Result<()> {
             root.draw(&Rectangle::new([(left, top), (right, top + BAR)], color.filled()))?;
             let font = ("sans-serif", 14).into_font();
             root.draw(&Text::new(name.clone(), (MARGIN, top + 4), font.clone()))?;
-            let figure = format!("{ratio:.2}   {rate:.0} calls/s");
+            let digits = if ratio < 0.01 { 3 } else { 2 };
+            let figure = format!("{rate:.0} calls/s ({ratio:.digits$})");
             root.draw(&Text::new(figure, (right + 8, top + 4), font))?;
             top += BAR + GAP;
         }
