@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -65,9 +65,6 @@ impl Default for Limits {
     }
 }
 
-/// Who reads looks after himself.
-const UNBOUNDED: usize = usize::MAX;
-
 /// Whose turn it is on a connection, and since when.
 #[derive(Debug)]
 pub struct Turns {
@@ -84,8 +81,8 @@ pub struct Turns {
     moved: AtomicU64,
     /// The last thing that was written was not taken.
     stuck: AtomicBool,
-    /// Bytes that may be read before others have their turn.
-    room: AtomicUsize,
+    /// Bytes that may be read before others have their turn; at first more than can ever come.
+    room: AtomicU64,
     /// More would have been read.
     starved: AtomicBool,
 }
@@ -100,7 +97,7 @@ impl Default for Turns {
             any: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
-            room: AtomicUsize::new(UNBOUNDED),
+            room: AtomicU64::new(u64::MAX),
             starved: AtomicBool::new(false),
         }
     }
@@ -142,7 +139,7 @@ impl Turns {
     }
 
     /// From now on about so many bytes are read at most.
-    pub fn let_read(&self, bytes: usize) {
+    pub fn let_read(&self, bytes: u64) {
         self.room.store(bytes, Relaxed);
         self.starved.store(false, Relaxed);
     }
@@ -162,11 +159,9 @@ impl Turns {
     }
 
     /// So much was read.
-    pub fn has_read(&self, bytes: usize) {
+    pub fn has_read(&self, bytes: u64) {
         let room = self.room.load(Relaxed);
-        if room != UNBOUNDED {
-            self.room.store(room.saturating_sub(bytes), Relaxed);
-        }
+        self.room.store(room.saturating_sub(bytes), Relaxed);
     }
 
     /// Comes back when the peer has kept Core waiting for too long.
@@ -321,7 +316,7 @@ impl AsyncRead for Stream {
             Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Wire::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         };
-        self.turns.has_read(buffer.filled().len() - before);
+        self.turns.has_read((buffer.filled().len() - before) as u64);
         read
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -185,9 +185,12 @@ async fn within(patience: Duration, answer: Answer) -> Result<Response<tonic::bo
     answered.unwrap_or_else(|_| Ok(Status::deadline_exceeded("the call's own time is over").into_http()))
 }
 
+/// Looked for in every call.
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// `grpc-timeout`: at most eight digits and a unit. What is none is no limit.
 fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let said = headers.get("grpc-timeout")?.to_str().ok()?;
+    let said = headers.get(&TIMEOUT)?.to_str().ok()?;
     let (count, unit) = said.split_at_checked(said.len().checked_sub(1)?)?;
     if count.len() > 8 || !count.bytes().all(|it| it.is_ascii_digit()) {
         return None;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderName, Request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -25,6 +25,9 @@ pub const REQUEST_MAX: usize = 8 << 20;
 
 /// A message's head: whether it is packed, and its length.
 const HEAD: usize = 5;
+
+/// Looked for in every call.
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// So much is unpacked before others have their turn.
 const PIECE: usize = 64 << 10;
@@ -83,7 +86,7 @@ impl Body for Reading {
 
 /// How the messages of a call with these headers are packed. What Core can't read is left to tonic, which has words for it.
 pub fn packing(headers: &HeaderMap) -> Option<Packing> {
-    let name = headers.get("grpc-encoding")?;
+    let name = headers.get(&ENCODING)?;
     Packing::named(name.to_str().ok()?)
 }
 

@@ -26,7 +26,7 @@ use crate::connection::Turns;
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// So much is read at a time, and what is in the buffer of one read more.
-const READ: usize = 8 << 10;
+const READ: u64 = 8 << 10;
 
 /// See the module.
 pub struct Calm<F> {

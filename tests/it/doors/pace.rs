@@ -1,8 +1,6 @@
 //! A fleet that calls at a steady pace, and attackers beside it.
 
 use std::{
-    path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -90,8 +88,5 @@ impl<T: Send + 'static> Attacker<T> {
 
 /// Gives this thread a low priority.
 fn give_way() {
-    let thread = std::fs::read_link(Path::new("/proc/thread-self")).expect("Linux has it");
-    let thread = thread.file_name().expect("it ends with the thread's id");
-    let renice = Command::new("renice").args(["-n", "10", "-p"]).arg(thread).output();
-    assert!(renice.expect("renice is there").status.success());
+    rustix::process::setpriority_process(None, 10).expect("everybody may give way");
 }
