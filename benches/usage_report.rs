@@ -36,7 +36,7 @@ fn report(clock: &Clock) -> Vec<u8> {
         node_protocol_id: PROTOCOL.0,
         bytes_up: 1_000_000 + user,
         bytes_down: 50_000_000 + user,
-        recorded_at: now.clone(),
+        recorded_at: now.as_str().into(),
     };
     let report = ReportUsageRequest {
         entries: (1..=ENTRIES).map(entry).collect(),

@@ -23,16 +23,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let journal = protox::compile(["proto/journal.proto"], ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     std::fs::write(out.join("node-service.bin"), node_service.encode_to_vec())?;
-    // The same service with the codec of tonic's own, for the bare server that the load generator compares with.
+    // The same service with messages and codec as they are generated, for the bare server that the load generator compares with.
     std::fs::create_dir_all(out.join("bare"))?;
     tonic_prost_build::configure()
         .build_client(false)
-        .extern_path(".nodeservice", "::vpn_core::proto::nodeservice")
         .out_dir(out.join("bare"))
         .compile_fds(node_service.clone())?;
     for files in [node_service, journal] {
         tonic_prost_build::configure()
             .codec_path("crate::proto::codec::NamedErrors")
+            .extern_path(".nodeservice.UsageEntry", "crate::proto::usage_entry::UsageEntry")
             .compile_fds(files)?;
     }
     // Xray is the server. Names of its types travel as text, hence the `Name` trait.

@@ -20,6 +20,7 @@
 //! - A segment ends before the first position of the next one. After a failed `fdatasync` nothing is written to that segment any more, and
 //!   the next one begins after the last durable position: records of the failed group that are on the disk all the same don't count.
 
+mod columns;
 mod disk;
 mod error;
 mod inspect;

@@ -2,6 +2,7 @@
 
 mod bounds;
 pub mod codec;
+mod usage_entry;
 
 /// The service that agents talk to (`proto/node-service.proto`).
 #[allow(
@@ -12,6 +13,8 @@ pub mod codec;
     reason = "generated"
 )]
 pub mod nodeservice {
+    pub use super::usage_entry::UsageEntry;
+
     tonic::include_proto!("nodeservice");
 }
 

@@ -68,7 +68,7 @@ fn usage(node: i64, users: i64, number: i64) -> ReportUsageRequest {
         node_protocol_id: protocol(node),
         bytes_up: 1_000 + number,
         bytes_down: 1_000_000 + user,
-        recorded_at: now.clone(),
+        recorded_at: now.as_str().into(),
     };
     ReportUsageRequest {
         entries: (1..=users).map(entry).collect(),

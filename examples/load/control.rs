@@ -6,10 +6,9 @@ use futures_util::StreamExt as _;
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, transport::Server};
-use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest};
 
 use super::{
-    bare::node_service_server::NodeServiceServer,
+    bare::{HeartbeatRequest, ReportUsageRequest, node_service_server::NodeServiceServer},
     listening::{Decides, Listening},
 };
 

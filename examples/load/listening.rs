@@ -1,14 +1,12 @@
 //! Services that decide little: two calls are answered by whoever serves, everything else is only taken.
 
 use tonic::{Request, Response, Status, async_trait};
-use vpn_core::proto::nodeservice::{
+use super::bare::{
     ConfirmConfigAppliedRequest, ConfirmConfigAppliedResponse, GetLatestConfigRequest, GetLatestConfigResponse,
     HeartbeatRequest, HeartbeatResponse, ReportNodeStatsRequest, ReportNodeStatsResponse, ReportOnlineUsersRequest,
     ReportOnlineUsersResponse, ReportOutboundUsageRequest, ReportOutboundUsageResponse, ReportUsageRequest,
-    ReportUsageResponse,
+    ReportUsageResponse, node_service_server::NodeService,
 };
-
-use super::bare::node_service_server::NodeService;
 
 /// What differs.
 pub trait Decides: Send + Sync + 'static {

@@ -8,10 +8,9 @@ use std::{
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::{Client, NoTls, Statement};
 use tonic::{Request, Status, transport::Server};
-use vpn_core::proto::nodeservice::{HeartbeatRequest, ReportUsageRequest};
 
 use super::{
-    bare::node_service_server::NodeServiceServer,
+    bare::{HeartbeatRequest, ReportUsageRequest, node_service_server::NodeServiceServer},
     listening::{Decides, Listening},
 };
 

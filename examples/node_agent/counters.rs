@@ -91,7 +91,7 @@ impl Tally {
                     node_protocol_id: payer.protocol,
                     bytes_up: bytes.up,
                     bytes_down: bytes.down,
-                    recorded_at: now.clone(),
+                    recorded_at: now.as_str().into(),
                 })
                 .collect(),
             outbounds: outbounds

@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+use foldhash::fast::RandomState;
 use tokio::sync::mpsc;
 
 use crate::model::{SubscriptionId, Time, quota::Quota};
@@ -23,11 +24,14 @@ pub const CROSSED_MAX: usize = 4_096;
 /// See the module.
 #[derive(Debug)]
 pub struct Ledger {
-    shards: [Mutex<HashMap<SubscriptionId, Account>>; SHARDS],
+    shards: [Mutex<Accounts>; SHARDS],
     crossed: mpsc::Sender<SubscriptionId>,
     /// How often the store took something over.
     takings: AtomicU64,
 }
+
+/// A report asks for a hundred of them. Only the catalogue adds some, so nobody can choose ids that fall together.
+type Accounts = HashMap<SubscriptionId, Account, RandomState>;
 
 /// A moment: what the store took over since may be missing in what is read from it now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +164,7 @@ impl Ledger {
         }
     }
 
-    fn shard(&self, SubscriptionId(id): SubscriptionId) -> MutexGuard<'_, HashMap<SubscriptionId, Account>> {
+    fn shard(&self, SubscriptionId(id): SubscriptionId) -> MutexGuard<'_, Accounts> {
         let shard = usize::try_from(id.unsigned_abs() % SHARDS as u64).unwrap_or(0);
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }

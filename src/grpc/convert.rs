@@ -154,7 +154,7 @@ mod tests {
             node_protocol_id: 0,
             bytes_up: 0,
             bytes_down: 0,
-            recorded_at: String::new(),
+            recorded_at: "".into(),
         };
         assert_eq!(
             usage(None, vec![entry]).identity,

@@ -7,6 +7,7 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
+use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -134,7 +135,7 @@ struct UsageEntryDto {
     node_protocol_id: Int,
     bytes_up: Int,
     bytes_down: Int,
-    recorded_at: String,
+    recorded_at: CompactString,
 }
 
 /// `POST /node/usage`

@@ -4,14 +4,13 @@ use std::{net::IpAddr, time::Duration};
 
 use prost::Message as _;
 
-use super::record;
+use super::{columns, record};
 use crate::{
     model::{
-        NodeId, ProtocolId, SubscriptionId, Time, UserId,
+        NodeId, Time, UserId,
         entry::{Entry, Identity, NodeFailure, Payload, Rejected, Report},
         session::SessionRow,
-        suspect::Suspicion,
-        usage::{OutboundRow, UsageRow},
+        usage::OutboundRow,
     },
     proto::journal as wire,
 };
@@ -21,7 +20,7 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let message = wire::Entry {
         node_id: entry.node.0,
         received_at: entry.received_at.millis(),
-        payload: Some(payload_to_wire(&entry.payload)),
+        payload: Some(payload_to_wire(&entry.payload, entry.received_at)),
     };
     let mut frame = Vec::with_capacity(record::HEAD + message.encoded_len());
     frame.resize(record::HEAD, 0);
@@ -32,10 +31,11 @@ pub(super) fn encode(entry: &Entry) -> Vec<u8> {
 /// The entry in a record; none if this version of Core can't read it.
 pub(super) fn decode(payload: &[u8]) -> Option<Entry> {
     let message = wire::Entry::decode(payload).ok()?;
+    let received_at = Time::from_millis(message.received_at);
     Some(Entry {
         node: NodeId(message.node_id),
-        received_at: Time::from_millis(message.received_at),
-        payload: payload_from_wire(message.payload?)?,
+        received_at,
+        payload: payload_from_wire(message.payload?, received_at)?,
     })
 }
 
@@ -50,12 +50,12 @@ pub(super) fn rows(entry: &Entry) -> usize {
     rows.max(1)
 }
 
-fn payload_to_wire(payload: &Payload) -> wire::entry::Payload {
+fn payload_to_wire(payload: &Payload, received_at: Time) -> wire::entry::Payload {
     match payload {
-        Payload::Usage(report) => wire::entry::Payload::Usage(wire::Usage {
+        Payload::Usage(report) => wire::entry::Payload::UsageColumns(wire::UsageColumns {
             identity: Some(identity_to_wire(report.identity)),
-            rows: report.rows.iter().map(usage_to_wire).collect(),
             rejected: report.rejected.iter().map(rejected_to_wire).collect(),
+            ..columns::to_wire(&report.rows, received_at)
         }),
         Payload::OutboundUsage(report) => wire::entry::Payload::OutboundUsage(wire::OutboundUsage {
             identity: Some(identity_to_wire(report.identity)),
@@ -79,11 +79,16 @@ fn payload_to_wire(payload: &Payload) -> wire::entry::Payload {
     }
 }
 
-fn payload_from_wire(payload: wire::entry::Payload) -> Option<Payload> {
+fn payload_from_wire(payload: wire::entry::Payload, received_at: Time) -> Option<Payload> {
     Some(match payload {
         wire::entry::Payload::Usage(report) => Payload::Usage(Report {
             identity: identity_from_wire(&report.identity?)?,
-            rows: report.rows.iter().map(usage_from_wire).collect::<Option<_>>()?,
+            rows: report.rows.iter().map(columns::from_row).collect::<Option<_>>()?,
+            rejected: rejected_from_wire(report.rejected),
+        }),
+        wire::entry::Payload::UsageColumns(report) => Payload::Usage(Report {
+            identity: identity_from_wire(report.identity.as_ref()?)?,
+            rows: columns::from_wire(&report, received_at)?,
             rejected: rejected_from_wire(report.rejected),
         }),
         wire::entry::Payload::OutboundUsage(report) => Payload::OutboundUsage(Report {
@@ -119,49 +124,6 @@ fn identity_from_wire(identity: &wire::Identity) -> Option<Identity> {
     Some(Identity {
         hash: identity.hash.as_slice().try_into().ok()?,
         window: Duration::from_millis(identity.window.try_into().ok()?),
-    })
-}
-
-fn usage_to_wire(row: &UsageRow) -> wire::UsageRow {
-    wire::UsageRow {
-        user_id: row.user.0,
-        subscription_id: row.subscription.map_or(0, |it| it.0),
-        node_protocol_id: row.protocol.0,
-        minute: row.minute.millis(),
-        bytes_up: row.bytes_up,
-        bytes_down: row.bytes_down,
-        suspicion: suspicion_to_wire(row.suspect).into(),
-    }
-}
-
-fn usage_from_wire(row: &wire::UsageRow) -> Option<UsageRow> {
-    Some(UsageRow {
-        user: UserId(row.user_id),
-        subscription: (row.subscription_id != 0).then_some(SubscriptionId(row.subscription_id)),
-        protocol: ProtocolId(row.node_protocol_id),
-        minute: Time::from_millis(row.minute),
-        bytes_up: row.bytes_up,
-        bytes_down: row.bytes_down,
-        suspect: suspicion_from_wire(row.suspicion)?,
-    })
-}
-
-const fn suspicion_to_wire(suspect: Option<Suspicion>) -> wire::Suspicion {
-    match suspect {
-        None => wire::Suspicion::None,
-        Some(Suspicion::NotTheUsers) => wire::Suspicion::NotTheUsers,
-        Some(Suspicion::NoClient) => wire::Suspicion::NoClient,
-        Some(Suspicion::BeyondCarried) => wire::Suspicion::BeyondCarried,
-    }
-}
-
-/// Entries from before there were suspicions have none. One that only a later version of Core knows can't be read: as counted bytes it must not end.
-fn suspicion_from_wire(number: i32) -> Option<Option<Suspicion>> {
-    Some(match wire::Suspicion::try_from(number).ok()? {
-        wire::Suspicion::None => None,
-        wire::Suspicion::NotTheUsers => Some(Suspicion::NotTheUsers),
-        wire::Suspicion::NoClient => Some(Suspicion::NoClient),
-        wire::Suspicion::BeyondCarried => Some(Suspicion::BeyondCarried),
     })
 }
 
@@ -229,6 +191,7 @@ mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
+    use crate::model::{ProtocolId, SubscriptionId, suspect::Suspicion, usage::UsageRow};
 
     fn time() -> impl Strategy<Value = Time> {
         any::<i64>().prop_map(Time::from_millis)
@@ -326,18 +289,5 @@ mod tests {
             ..wire::Entry::default()
         };
         assert_eq!(decode(&nameless.encode_to_vec()), None, "no identity");
-        let later = wire::Usage {
-            identity: Some(identity_to_wire(Identity::of_key("k"))),
-            rows: vec![wire::UsageRow {
-                suspicion: 99,
-                ..wire::UsageRow::default()
-            }],
-            ..wire::Usage::default()
-        };
-        let later = wire::Entry {
-            payload: Some(wire::entry::Payload::Usage(later)),
-            ..wire::Entry::default()
-        };
-        assert_eq!(decode(&later.encode_to_vec()), None, "a suspicion of a later version");
     }
 }

@@ -36,6 +36,9 @@ impl Clients {
         now: Time,
         exists: impl FnOnce() -> bool,
     ) -> Option<Suspicion> {
+        if self.present.binary_search(&(subscription, user)).is_ok() {
+            return None;
+        }
         let mut is_client = false;
         let present = of(&self.present, subscription, |pair| pair.0).iter().map(|pair| pair.1);
         let past = of(&self.past, subscription, |client| client.0)

@@ -1,5 +1,6 @@
 //! The smallest things of entries that a store can take or refuse by themselves, so that one bad row costs itself only.
 
+use compact_str::ToCompactString as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -176,7 +177,7 @@ fn usage_item(row: &UsageRow) -> UsageItem {
         node_protocol_id: row.protocol.0,
         bytes_up: row.bytes_up,
         bytes_down: row.bytes_down,
-        recorded_at: row.minute.to_string(),
+        recorded_at: row.minute.to_compact_string(),
     }
 }
 

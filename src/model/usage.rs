@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::{
@@ -33,8 +34,8 @@ pub struct UsageItem {
     pub bytes_up: i64,
     /// To the user.
     pub bytes_down: i64,
-    /// RFC 3339.
-    pub recorded_at: String,
+    /// RFC 3339; in place, for there are hundreds in a report.
+    pub recorded_at: CompactString,
 }
 
 impl UsageItem {
@@ -230,7 +231,7 @@ mod tests {
             node_protocol_id: 3,
             bytes_up: 4,
             bytes_down: 5,
-            recorded_at: "2026-11-24T12:00:30Z".to_owned(),
+            recorded_at: "2026-11-24T12:00:30Z".into(),
         }
     }
 
@@ -289,7 +290,7 @@ mod tests {
         ] {
             let checked = check_usage(
                 &[UsageItem {
-                    recorded_at: text.to_owned(),
+                    recorded_at: text.into(),
                     ..item()
                 }],
                 noon(),

@@ -493,7 +493,7 @@ pub(super) mod tests {
             node_protocol_id: 99,
             bytes_up: 1,
             bytes_down: 1,
-            recorded_at: String::new(),
+            recorded_at: "".into(),
         };
         let (entry, receipt) = node.usage(&UsageReport::new(None, vec![item; 25]), at(0), |_| true);
         assert_eq!((receipt.rejected, receipt.reasons.len()), (25, 10));

@@ -23,7 +23,7 @@ fn over_the_wire(entry: &Value) -> UsageEntry {
         node_protocol_id: int("nodeProtocolId"),
         bytes_up: int("bytesUp"),
         bytes_down: int("bytesDown"),
-        recorded_at: entry["recordedAt"].as_str().expect("a text").to_owned(),
+        recorded_at: entry["recordedAt"].as_str().expect("a text").into(),
     }
 }
 

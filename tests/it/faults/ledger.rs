@@ -50,7 +50,7 @@ impl Report {
                         node_protocol_id: protocol(node),
                         bytes_up: bytes(index),
                         bytes_down: 3 * bytes(index),
-                        recorded_at: now.to_string(),
+                        recorded_at: now.to_string().into(),
                     })
                     .collect(),
             ),

@@ -91,6 +91,17 @@ fn entries() -> Vec<Vec<u8>> {
             rows: vec![usage; 2],
             rejected: rejected.clone(),
         }),
+        Payload::UsageColumns(wire::UsageColumns {
+            identity: identity.clone(),
+            rejected: rejected.clone(),
+            user_ids: vec![1, 2],
+            subscription_ids: vec![1, 0],
+            node_protocol_ids: vec![11, 12],
+            minutes: vec![0, -60_000],
+            bytes_up: vec![5, 0],
+            bytes_down: vec![1 << 40, 1],
+            suspicions: vec![0, 1],
+        }),
         Payload::OutboundUsage(wire::OutboundUsage {
             identity: identity.clone(),
             rows: vec![outbound],
@@ -143,7 +154,7 @@ impl Generation {
         }
         fs::create_dir_all(&folder).unwrap();
         let bytes = if self.in_record && !input.is_empty() {
-            segment(&[entries()[3].clone(), input.to_vec(), entries()[3].clone()])
+            segment(&[entries()[4].clone(), input.to_vec(), entries()[4].clone()])
         } else {
             input.to_vec()
         };
@@ -206,7 +217,7 @@ fn journal_entry() {
 }
 
 fn segments() -> Vec<Vec<u8>> {
-    let (all, one) = (entries(), entries()[3].clone());
+    let (all, one) = (entries(), entries()[4].clone());
     let mut seeds = vec![segment(&all), segment(&vec![one; 40]), segment(&[])];
     seeds.iter_mut().for_each(|it| it.resize(it.len().max(900), 0));
     seeds
@@ -228,6 +239,6 @@ fn journal_sealed_segment() {
         "journal_sealed_segment",
         Kind::Bytes,
         segments(),
-        Generation::new(Some(5), false, false),
+        Generation::new(Some(6), false, false),
     );
 }

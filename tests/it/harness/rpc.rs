@@ -51,6 +51,6 @@ pub fn entry(user: i64, protocol: i64, up: i64, down: i64) -> UsageEntry {
         node_protocol_id: protocol,
         bytes_up: up,
         bytes_down: down,
-        recorded_at: vpn_core::clock::Clock::system().now().to_string(),
+        recorded_at: vpn_core::clock::Clock::system().now().to_string().into(),
     }
 }

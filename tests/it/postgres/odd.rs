@@ -31,7 +31,7 @@ async fn send_recorded(line: &Line, user: i64, bytes: i64, days: i64) -> String 
     let span = Duration::from_secs(DAY_SECONDS * days.unsigned_abs());
     let at = if days < 0 { now.minus(span) } else { now.plus(span) };
     let mut odd = entry(user, protocol(1), bytes, 0);
-    odd.recorded_at = at.to_string();
+    odd.recorded_at = at.to_string().into();
     let request = ReportUsageRequest {
         entries: vec![odd],
         ..ReportUsageRequest::default()
@@ -96,7 +96,7 @@ async fn a_clock_two_days_wrong() {
     let late = send_recorded(&line, 1, 1_000, -2).await;
     send_recorded(&line, 777, 7, 2).await;
     let mut past = entry(1, protocol(1), 1_000, 0);
-    past.recorded_at = late;
+    past.recorded_at = late.into();
     let db = scene.db().await;
     eventually("the bytes from the future", || async {
         let sql = "SELECT count(*) FROM core.usage_minutes WHERE user_id = 777 AND minute BETWEEN now() - interval '1 hour' AND now()";

@@ -106,7 +106,7 @@ impl Node {
             node_protocol_id: protocol(self.id),
             bytes_up: bytes / 2,
             bytes_down: bytes - bytes / 2,
-            recorded_at: String::new(),
+            recorded_at: "".into(),
         };
         let request = ReportUsageRequest {
             entries: vec![entry],

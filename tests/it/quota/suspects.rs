@@ -37,7 +37,7 @@ fn of(node: &Node, user: i64, subscription: Option<i64>, bytes: i64) -> UsageEnt
         node_protocol_id: protocol(node.id),
         bytes_up: 0,
         bytes_down: bytes,
-        recorded_at: String::new(),
+        recorded_at: "".into(),
     }
 }
 
