@@ -13,6 +13,7 @@ pub mod ids;
 pub mod json;
 pub mod node;
 pub mod node_config;
+mod packed;
 pub mod piece;
 pub mod presence;
 pub mod quota;

@@ -93,6 +93,8 @@ fn suspicion_from_wire(number: i32) -> Option<Option<Suspicion>> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     fn row(user: i64, suspect: Option<Suspicion>) -> UsageRow {
@@ -112,7 +114,10 @@ mod tests {
         let at = Time::from_millis(125_000);
         let rows = [row(1, None), row(2, Some(Suspicion::NoClient))];
         let whole = to_wire(&rows, at);
-        assert_eq!((&whole.minutes[..], whole.suspicions.len()), (&[-60_000, -60_000][..], 2));
+        assert_eq!(
+            (&whole.minutes[..], whole.suspicions.len()),
+            (&[-60_000, -60_000][..], 2)
+        );
         assert_eq!(from_wire(&whole, at).as_deref(), Some(&rows[..]));
         let broken = |change: fn(&mut wire::UsageColumns)| {
             let mut columns = whole.clone();
@@ -124,7 +129,11 @@ mod tests {
         assert_eq!(broken(|it| it.node_protocol_ids.push(1)), None);
         assert_eq!(broken(|it| it.bytes_down.truncate(1)), None);
         assert_eq!(broken(|it| it.suspicions.truncate(1)), None);
-        assert_eq!(broken(|it| it.suspicions[1] = 99), None, "a suspicion of a later version");
+        assert_eq!(
+            broken(|it| it.suspicions[1] = 99),
+            None,
+            "a suspicion of a later version"
+        );
         assert_eq!(broken(|it| it.minutes[0] = i64::MAX), None);
     }
 
@@ -134,6 +143,38 @@ mod tests {
         let columns = to_wire(&[row(1, None)], at);
         assert_eq!((columns.suspicions.len(), columns.minutes[0]), (0, 0));
         assert_eq!(from_wire(&columns, at), Some(vec![row(1, None)]));
+    }
+
+    /// The ids of a large fleet, and the bytes of a busy minute.
+    #[test]
+    fn a_row_takes_two_thirds_of_what_it_took_by_itself() {
+        let at = Time::from_millis(1_763_985_665_000);
+        let rows: Vec<_> = (0..100)
+            .map(|user| UsageRow {
+                user: UserId(300_000 + user),
+                subscription: Some(SubscriptionId(400_000 + user)),
+                protocol: ProtocolId(50_000),
+                minute: Time::from_millis(1_763_985_600_000),
+                bytes_up: 700_000 + user,
+                bytes_down: 40_000_000 + user,
+                suspect: None,
+            })
+            .collect();
+        let alone = |row: &UsageRow| wire::UsageRow {
+            user_id: row.user.0,
+            subscription_id: row.subscription.map_or(0, |it| it.0),
+            node_protocol_id: row.protocol.0,
+            minute: row.minute.millis(),
+            bytes_up: row.bytes_up,
+            bytes_down: row.bytes_down,
+            suspicion: wire::Suspicion::None.into(),
+        };
+        let alone = wire::Usage {
+            rows: rows.iter().map(alone).collect(),
+            ..wire::Usage::default()
+        };
+        let (columns, alone) = (to_wire(&rows, at).encoded_len(), alone.encoded_len());
+        assert!(3 * columns <= 2 * alone, "{columns} of {alone} bytes");
     }
 
     #[test]

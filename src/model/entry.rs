@@ -101,7 +101,10 @@ impl Identity {
         let mut fed = ItemHash::default();
         feed(&mut fed);
         Self {
-            hash: Sha256::new_with_prefix(b"items:").chain_update(fed.bytes).finalize().into(),
+            hash: Sha256::new_with_prefix(b"items:")
+                .chain_update(fed.bytes)
+                .finalize()
+                .into(),
             window,
         }
     }

@@ -1,10 +1,11 @@
-//! A rendered config: made once per change, kept as bytes, served as those bytes.
+//! A rendered config: made once per change, kept packed, served as the bytes that were made.
 
 use std::{fmt, ops::Range};
 
-use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use super::packed::Packed;
 
 /// A config larger than this is above what gRPC clients take by default (4 MiB): agents must raise their limit.
 pub const CONFIG_LARGE: usize = 3 << 20;
@@ -76,12 +77,13 @@ pub struct ConfigProblem {
     pub message: String,
 }
 
-/// A config under its revision, as bytes that are ready to be sent.
+/// A config under its revision. A fleet has one a node and a node asks for it when it has changed, so it is kept packed: 1,000 clients are 202 KB, and
+/// 39 KB packed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeConfig {
     revision: i64,
     hash: ConfigHash,
-    body: Bytes,
+    body: Packed,
     parts: [Range<usize>; 3],
     structure: ConfigHash,
     users: ConfigHash,
@@ -120,8 +122,7 @@ impl NodeConfig {
         Self {
             revision,
             hash,
-            // Without room to grow: a fleet has one of these a node.
-            body: Bytes::from(body.into_boxed_str().into_boxed_bytes()),
+            body: Packed::new(&body),
             parts,
             structure,
             users,
@@ -136,12 +137,12 @@ impl NodeConfig {
 
     /// What the renderer made.
     pub fn rendered(&self) -> Rendered {
-        let [client_map, mtproto_client_map, services] = self.parts.clone().map(|part| self.text(part).to_owned());
+        let texts = self.texts();
         let problems = self.problems.clone();
         Rendered {
-            client_map,
-            mtproto_client_map,
-            services,
+            client_map: texts.client_map().to_owned(),
+            mtproto_client_map: texts.mtproto_client_map().to_owned(),
+            services: texts.services().to_owned(),
             structure: self.structure,
             users: self.users,
             problems,
@@ -168,9 +169,22 @@ impl NodeConfig {
         self.hash
     }
 
-    /// The whole as one JSON object.
-    pub fn body(&self) -> Bytes {
-        self.body.clone()
+    /// The whole as one JSON object. Unpacks it.
+    pub fn body(&self) -> String {
+        self.body.text()
+    }
+
+    /// How long the whole is, in bytes.
+    pub const fn body_len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The whole and its parts. Unpacks it.
+    pub fn texts(&self) -> Texts {
+        Texts {
+            body: self.body.text(),
+            parts: self.parts.clone(),
+        }
     }
 
     /// The HTTP entity tag: one config, one tag.
@@ -178,28 +192,33 @@ impl NodeConfig {
         format!("\"{}-{}\"", self.revision, &self.hash.to_string()[..16])
     }
 
-    /// `clientMap` as JSON.
-    pub fn client_map(&self) -> &str {
-        self.text(self.parts[0].clone())
-    }
-
-    /// `mtprotoClientMap` as JSON.
-    pub fn mtproto_client_map(&self) -> &str {
-        self.text(self.parts[1].clone())
-    }
-
-    /// `services` as JSON.
-    pub fn services(&self) -> &str {
-        self.text(self.parts[2].clone())
-    }
-
     /// The catalogue rows that were left out.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
     }
+}
 
-    fn text(&self, part: Range<usize>) -> &str {
-        std::str::from_utf8(&self.body[part]).expect("made from text")
+/// What a config says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    body: String,
+    parts: [Range<usize>; 3],
+}
+
+impl Texts {
+    /// `clientMap` as JSON.
+    pub fn client_map(&self) -> &str {
+        &self.body[self.parts[0].clone()]
+    }
+
+    /// `mtprotoClientMap` as JSON.
+    pub fn mtproto_client_map(&self) -> &str {
+        &self.body[self.parts[1].clone()]
+    }
+
+    /// `services` as JSON.
+    pub fn services(&self) -> &str {
+        &self.body[self.parts[2].clone()]
     }
 }
 
@@ -208,7 +227,7 @@ impl fmt::Debug for NodeConfig {
         f.debug_struct("NodeConfig")
             .field("revision", &self.revision)
             .field("hash", &self.hash)
-            .field("bytes", &self.body.len())
+            .field("body", &self.body)
             .finish_non_exhaustive()
     }
 }
@@ -234,7 +253,7 @@ mod tests {
         );
         let later = config.with_revision(5);
         assert_eq!((later.revision(), later.hash()), (5, config.hash()));
-        assert_eq!(later.services(), r#"{"xray":{}}"#);
+        assert_eq!(later.texts().services(), r#"{"xray":{}}"#);
         assert_ne!(later.etag(), config.etag());
     }
 }

@@ -155,7 +155,10 @@ impl Keys {
             },
         );
         self.edition.fetch_add(1, Relaxed);
-        book.by_node.entry(key.node_id).or_default().push((key.id, key.hash));
+        let of_node = book.by_node.entry(key.node_id).or_default();
+        // Nearly every node has one key: room for more would be 120 bytes a node.
+        of_node.reserve_exact(1);
+        of_node.push((key.id, key.hash));
     }
 
     fn first_use(&self, hash: SecretHash, id: KeyId, node: NodeId, now: Time) {

@@ -5,7 +5,9 @@ use compact_str::CompactString;
 use prost::{
     DecodeError, Message,
     bytes::{Buf, BufMut},
-    encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, int64, key_len, skip_field, string},
+    encoding::{
+        DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, int64, key_len, skip_field, string,
+    },
 };
 
 /// Bytes of a user, as an agent reports them.

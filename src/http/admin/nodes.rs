@@ -194,7 +194,7 @@ fn shown(view: &NodeView) -> Value {
         "revision": config.revision(),
         "appliedRevision": view.state.applied_revision,
         "configHash": config.hash().to_string(),
-        "configBytes": config.body().len(),
+        "configBytes": config.body_len(),
         "configProblems": config.problems(),
         "lastSeenAt": view.state.last_seen_at,
         "onlineUsers": view.online_users,
@@ -202,7 +202,7 @@ fn shown(view: &NodeView) -> Value {
         "createdAt": record.created_at,
         "version": record.version,
     });
-    if config.body().len() > CONFIG_LARGE {
+    if config.body_len() > CONFIG_LARGE {
         shown["configNotice"] = "the config is above 3 MiB: the agent must raise its gRPC receive limit".into();
     }
     shown

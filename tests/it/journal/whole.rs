@@ -184,7 +184,7 @@ async fn a_full_journal_refuses_until_it_is_trimmed() {
 async fn flushed_generations_go_and_empty_ones_were_never_there() {
     let bench = Bench::new();
     let first = bench.open();
-    append_all(&first, 1..=30).await;
+    append_all(&first, 1..=90).await;
     let old = first.id();
     drop(first);
     for _ in 0..3 {
@@ -196,21 +196,21 @@ async fn flushed_generations_go_and_empty_ones_were_never_there() {
         generations.iter().map(|it| it.id).collect::<Vec<_>>(),
         [old, journal.id()]
     );
-    assert_eq!((generations[0].first, generations[0].end), (Position(1), Position(30)));
+    assert_eq!((generations[0].first, generations[0].end), (Position(1), Position(90)));
     assert!(!generations[0].open && generations[1].open);
 
     bench.clock.advance(KEEP / 2);
-    journal.trim(old, Position(30), bench.clock.now()).unwrap();
+    journal.trim(old, Position(90), bench.clock.now()).unwrap();
     assert_eq!(journal.generations().len(), 2);
     bench.clock.advance(KEEP);
-    journal.trim(old, Position(29), bench.clock.now()).unwrap();
+    journal.trim(old, Position(89), bench.clock.now()).unwrap();
     assert!(
         journal.generations()[0].first > Position(1),
         "its last segment is not flushed yet"
     );
-    journal.trim(old, Position(30), bench.clock.now()).unwrap();
+    journal.trim(old, Position(90), bench.clock.now()).unwrap();
     assert_eq!(journal.generations().len(), 1);
-    let gone = journal.trim(old, Position(30), bench.clock.now());
+    let gone = journal.trim(old, Position(90), bench.clock.now());
     assert!(matches!(gone, Err(JournalError::Unknown(_))));
     append_all(&journal, 1..=1).await;
     assert_eq!(files(&bench.dir(), ".seg").len(), 1);
