@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tonic::{Status, service::Routes};
@@ -122,8 +122,19 @@ impl Door {
     }
 }
 
-fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+/// Runs calls in the queue of the actors, which they ask and are answered by: a thread that goes to and fro between that and its other queue looks at
+/// its sockets each time.
+#[derive(Clone)]
+struct BesideActors;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for BesideActors {
+    fn execute(&self, call: F) {
+        tokio::task::spawn_local(call);
+    }
+}
+
+fn protocol(limits: &Limits) -> http2::Builder<BesideActors> {
+    let mut builder = http2::Builder::new(BesideActors);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)

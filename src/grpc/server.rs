@@ -167,7 +167,7 @@ fn deal(connection: std::net::TcpStream, doors: &[mpsc::Sender<std::net::TcpStre
     tracing::warn!("a connection was dropped: every shard is busy");
 }
 
-/// Runs a server on a shard's own thread; the task that is given back ends with it.
+/// Runs a server on a shard's own thread, beside its actors; the task that is given back ends with it.
 fn serve(
     arbiter: &ArbiterHandle,
     connections: mpsc::Receiver<std::net::TcpStream>,
@@ -211,7 +211,7 @@ async fn serve_all(
         };
         let serving = door.clone().serve(tcp, stopped.clone());
         let open = open.clone();
-        tokio::spawn(async move {
+        tokio::task::spawn_local(async move {
             serving.await;
             drop(open);
         });
