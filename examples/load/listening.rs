@@ -1,12 +1,13 @@
 //! Services that decide little: two calls are answered by whoever serves, everything else is only taken.
 
+use tonic::{Request, Response, Status, async_trait};
+
 use super::bare::{
     ConfirmConfigAppliedRequest, ConfirmConfigAppliedResponse, GetLatestConfigRequest, GetLatestConfigResponse,
     HeartbeatRequest, HeartbeatResponse, ReportNodeStatsRequest, ReportNodeStatsResponse, ReportOnlineUsersRequest,
     ReportOnlineUsersResponse, ReportOutboundUsageRequest, ReportOutboundUsageResponse, ReportUsageRequest,
     ReportUsageResponse, node_service_server::NodeService,
 };
-use tonic::{Request, Response, Status, async_trait};
 
 /// What differs.
 pub trait Decides: Send + Sync + 'static {

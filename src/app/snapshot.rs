@@ -241,7 +241,7 @@ impl KeyLine {
 impl<'a> NodeLine<'a> {
     fn new(seed: &'a Seed, state: StoredState) -> Self {
         let (record, config) = (&seed.record, &seed.config);
-        let texts = config.texts();
+        let rendered = config.rendered();
         Self {
             id: record.id,
             name: record.name.as_str().into(),
@@ -259,9 +259,9 @@ impl<'a> NodeLine<'a> {
             last_seen_at: state.last_seen_at,
             own: Cow::Borrowed(&seed.own),
             revision: config.revision(),
-            client_map: texts.client_map().to_owned().into(),
-            mtproto_client_map: texts.mtproto_client_map().to_owned().into(),
-            services: texts.services().to_owned().into(),
+            client_map: rendered.client_map.into(),
+            mtproto_client_map: rendered.mtproto_client_map.into(),
+            services: rendered.services.into(),
             structure: config.structure().to_string(),
             users: config.users().to_string(),
         }

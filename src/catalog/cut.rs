@@ -9,10 +9,10 @@ use crate::model::{
 
 /// The same config without the clients of this subscription; `None` if it has none, or if it can't be read.
 pub fn without(config: &NodeConfig, subscription: SubscriptionId) -> Option<Rendered> {
-    let texts = config.texts();
-    let mut clients: Map<String, Value> = serde_json::from_str(texts.client_map()).ok()?;
-    let mut mtproto: Map<String, Value> = serde_json::from_str(texts.mtproto_client_map()).ok()?;
-    let mut services: Value = serde_json::from_str(texts.services()).ok()?;
+    let rendered = config.rendered();
+    let mut clients: Map<String, Value> = serde_json::from_str(&rendered.client_map).ok()?;
+    let mut mtproto: Map<String, Value> = serde_json::from_str(&rendered.mtproto_client_map).ok()?;
+    let mut services: Value = serde_json::from_str(&rendered.services).ok()?;
     let paid = |payer: &Value| payer["subscriptionId"].as_i64() == Some(subscription.0);
     let marks: Vec<String> = clients
         .iter()

@@ -115,12 +115,12 @@ impl NodeService for Service {
         let (metadata, _, request) = request.into_parts();
         let caller = self.caller(&metadata, &request.auth_key, Call::Config).await?;
         let config = self.nodes.config(caller.node).await?;
-        let texts = config.texts();
+        let rendered = config.rendered();
         let mut response = Response::new(GetLatestConfigResponse {
             revision: config.revision(),
-            client_map_json: texts.client_map().to_owned(),
-            mtproto_client_map_json: texts.mtproto_client_map().to_owned(),
-            services_json: texts.services().to_owned(),
+            client_map_json: rendered.client_map,
+            mtproto_client_map_json: rendered.mtproto_client_map,
+            services_json: rendered.services,
         });
         for (name, hash) in [
             ("x-core-structure-hash", config.structure()),

@@ -39,14 +39,10 @@ impl Clients {
         if self.present.binary_search(&(subscription, user)).is_ok() {
             return None;
         }
-        let mut is_client = false;
-        let present = of(&self.present, subscription, |pair| pair.0).iter().map(|pair| pair.1);
-        let past = of(&self.past, subscription, |client| client.0)
-            .iter()
-            .filter(|client| is_remembered(client.2, now))
-            .map(|client| client.1);
-        for owner in present.chain(past) {
-            if owner == user {
+        let mut is_client = !of(&self.present, subscription, |pair| pair.0).is_empty();
+        let past = of(&self.past, subscription, |client| client.0);
+        for (_, owner, _) in past.iter().filter(|client| is_remembered(client.2, now)) {
+            if *owner == user {
                 return None;
             }
             is_client = true;

@@ -135,14 +135,15 @@ impl NodeConfig {
         Self::new(revision, self.rendered())
     }
 
-    /// What the renderer made.
+    /// What the renderer made. Unpacks it.
     pub fn rendered(&self) -> Rendered {
-        let texts = self.texts();
+        let body = self.body.text();
+        let [client_map, mtproto_client_map, services] = self.parts.clone().map(|part| body[part].to_owned());
         let problems = self.problems.clone();
         Rendered {
-            client_map: texts.client_map().to_owned(),
-            mtproto_client_map: texts.mtproto_client_map().to_owned(),
-            services: texts.services().to_owned(),
+            client_map,
+            mtproto_client_map,
+            services,
             structure: self.structure,
             users: self.users,
             problems,
@@ -179,14 +180,6 @@ impl NodeConfig {
         self.body.len()
     }
 
-    /// The whole and its parts. Unpacks it.
-    pub fn texts(&self) -> Texts {
-        Texts {
-            body: self.body.text(),
-            parts: self.parts.clone(),
-        }
-    }
-
     /// The HTTP entity tag: one config, one tag.
     pub fn etag(&self) -> String {
         format!("\"{}-{}\"", self.revision, &self.hash.to_string()[..16])
@@ -195,30 +188,6 @@ impl NodeConfig {
     /// The catalogue rows that were left out.
     pub fn problems(&self) -> &[ConfigProblem] {
         &self.problems
-    }
-}
-
-/// What a config says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Texts {
-    body: String,
-    parts: [Range<usize>; 3],
-}
-
-impl Texts {
-    /// `clientMap` as JSON.
-    pub fn client_map(&self) -> &str {
-        &self.body[self.parts[0].clone()]
-    }
-
-    /// `mtprotoClientMap` as JSON.
-    pub fn mtproto_client_map(&self) -> &str {
-        &self.body[self.parts[1].clone()]
-    }
-
-    /// `services` as JSON.
-    pub fn services(&self) -> &str {
-        &self.body[self.parts[2].clone()]
     }
 }
 
@@ -253,7 +222,7 @@ mod tests {
         );
         let later = config.with_revision(5);
         assert_eq!((later.revision(), later.hash()), (5, config.hash()));
-        assert_eq!(later.texts().services(), r#"{"xray":{}}"#);
+        assert_eq!(later.rendered().services, r#"{"xray":{}}"#);
         assert_ne!(later.etag(), config.etag());
     }
 }

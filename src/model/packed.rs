@@ -7,11 +7,11 @@ use zstd::bulk::{Compressor, Decompressor};
 /// A larger text stays as it is: to unpack it would hold up whoever shares the thread for longer than some milliseconds.
 const PACKED_MAX: usize = 4 << 20;
 
-/// The least work: higher levels make configs 3 % smaller in half as much time again.
+/// The least work: level 3 makes a config of 1,000 clients only 3 % smaller.
 const LEVEL: i32 = 1;
 
 thread_local! {
-    /// Made once a thread: what they work in is a hundred times as large as a config of few clients.
+    /// Made once a thread, so that what they work in is not made anew for each text.
     static PACKER: RefCell<io::Result<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL));
     static UNPACKER: RefCell<io::Result<Decompressor<'static>>> = RefCell::new(Decompressor::new());
 }

@@ -58,7 +58,7 @@ impl<D: prost::Message + Bounded + Default> Decoder for NamedDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
-        // tonic gives a message as one piece, and a plain slice is read in half the time of its buffer.
+        // tonic gives a message as one piece, and a plain slice is read with fewer checks than its buffer.
         let message = buf.chunk();
         if let Some(list) = too_long::<D>(message) {
             return Err(Status::invalid_argument(format!(
