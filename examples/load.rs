@@ -108,6 +108,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let listener = || -> anyhow::Result<TcpListener> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
+        // As Core's: else a herd finds no room.
+        rustix::net::listen(&listener, 4_096)?;
         println!("{}", listener.local_addr()?.port());
         Ok(listener)
     };

@@ -16,11 +16,16 @@ use super::{
     harness::{eventually, memory::memory},
 };
 
+/// More lines than these of what a server complained about are not repeated.
+const SAID_MAX: usize = 20;
+
 /// A server that runs; killed with this value.
 pub struct Process {
     child: Child,
     /// Where it answers gRPC.
     pub port: u16,
+    /// What it says, if that is kept.
+    log: Option<PathBuf>,
     /// Removed with this value.
     dir: Option<TempDir>,
 }
@@ -46,6 +51,7 @@ impl Process {
         Ok(Self {
             child,
             port: line.trim().parse().context("the port that it says")?,
+            log: None,
             dir: None,
         })
     }
@@ -65,7 +71,7 @@ impl Process {
             grpc: u16,
             pid: u32,
         }
-        let log = std::fs::File::create(dir.join("log"))?;
+        let log = dir.join("log");
         let child = Command::new(binary()?)
             .env_clear()
             .envs([("HTTP_PORT", "0"), ("GRPC_PORT", "0"), ("ADMIN_PORT", "0")])
@@ -75,7 +81,7 @@ impl Process {
             .arg("serve")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(std::fs::File::create(&log)?)
             .spawn()?;
         let path = dir.join("ports.json");
         let ports: Ports = eventually("ports.json", || {
@@ -88,6 +94,7 @@ impl Process {
         Ok(Self {
             child,
             port: ports.grpc,
+            log: Some(log),
             dir: None,
         })
     }
@@ -126,6 +133,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(|_| ())) {
             eprintln!("a server can't be ended: {error}");
+        }
+        let said = self.log.as_ref().map(std::fs::read_to_string);
+        let said = said
+            .unwrap_or(Ok(String::new()))
+            .unwrap_or_else(|error| format!("WARN {error}"));
+        for line in said
+            .lines()
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"))
+            .take(SAID_MAX)
+        {
+            eprintln!("Core said: {line}");
         }
     }
 }

@@ -86,9 +86,37 @@ impl Listeners {
     }
 }
 
+/// Connections that the kernel makes before they are accepted, so that a fleet can come back at once: it answers no more than these, and
+/// who gets no answer asks again after seconds. `net.core.somaxconn` is the most that counts: 4,096 since Linux 5.4.
+const BACKLOG: i32 = 4_096;
+
 fn listener(setting: &str, ip: IpAddr, port: u16) -> anyhow::Result<TcpListener> {
-    let listener =
-        TcpListener::bind((ip, port)).with_context(|| format!("{setting}: can't listen on {ip} port {port}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    let listen = || {
+        let listener = TcpListener::bind((ip, port))?;
+        // The standard library asked for 128.
+        rustix::net::listen(&listener, BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        std::io::Result::Ok(listener)
+    };
+    listen().with_context(|| format!("{setting}: can't listen on {ip} port {port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpStream, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn a_herd_is_connected_before_it_is_accepted() {
+        let most: usize =
+            std::fs::read_to_string("/proc/sys/net/core/somaxconn").map_or(128, |text| text.trim().parse().unwrap());
+        let listener = listener("GRPC_PORT", [127, 0, 0, 1].into(), 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let herd: Vec<_> = (0..most.min(1_000))
+            .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).unwrap())
+            .collect();
+        let accepted: Vec<_> = herd.iter().map(|_| listener.accept().unwrap()).collect();
+        assert_eq!(accepted.len(), herd.len());
+    }
 }

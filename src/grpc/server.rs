@@ -4,6 +4,7 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix::ArbiterHandle;
+use futures_util::future::select_ok;
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
@@ -29,8 +30,7 @@ use super::{
 /// The largest message that is sent: a config of 64 MiB and its frame.
 const ANSWER_MAX: usize = 65 << 20;
 
-/// New connections that may wait for a busy shard before the next one is asked. A herd of 10,000 nodes is accepted at some thousand a
-/// second, and a shard takes one in microseconds.
+/// New connections that may wait for a busy shard. When all shards have so many, the others wait in the kernel's queue.
 const BACKLOG: usize = 1_024;
 
 /// The gRPC side of Core.
@@ -132,19 +132,24 @@ async fn accept(
 ) {
     let mut turn = 0;
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let room = room(&doors, turn).await?;
+            Some((room, listener.accept().await))
+        };
+        let next = tokio::select! {
+            next = next => next,
             _ = stopped.wait_for(|stopped| *stopped) => return,
         };
+        let Some((room, accepted)) = next else {
+            return tracing::error!("no gRPC shard is left to serve connections");
+        };
+        turn = (turn + 1) % doors.len();
         let connection = accepted.and_then(|(stream, _)| {
             stream.set_nodelay(true)?;
             stream.into_std()
         });
         match connection {
-            Ok(connection) => {
-                turn = (turn + 1) % doors.len();
-                deal(connection, &doors, turn);
-            }
+            Ok(connection) => room.send(connection),
             Err(error) => {
                 metrics::counter!("core_grpc_accept_failures_total").increment(1);
                 tracing::warn!(%error, "a connection can't be accepted");
@@ -155,16 +160,15 @@ async fn accept(
     }
 }
 
-fn deal(connection: std::net::TcpStream, doors: &[mpsc::Sender<std::net::TcpStream>], turn: usize) {
-    let mut connection = connection;
-    for step in 0..doors.len() {
-        match doors[(turn + step) % doors.len()].try_send(connection) {
-            Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => connection = back,
-        }
-    }
-    metrics::counter!("core_grpc_connections_dropped_total").increment(1);
-    tracing::warn!("a connection was dropped: every shard is busy");
+/// Room at the door whose turn it is, or at the next one that has some; waited for while none has. `None` when all are closed.
+async fn room(
+    doors: &[mpsc::Sender<std::net::TcpStream>],
+    turn: usize,
+) -> Option<mpsc::Permit<'_, std::net::TcpStream>> {
+    let (before, from) = doors.split_at(turn);
+    let in_turn = from.iter().chain(before).map(|door| Box::pin(door.reserve()));
+    let (room, _) = select_ok(in_turn).await.ok()?;
+    Some(room)
 }
 
 /// Runs a server on a shard's own thread, beside its actors; the task that is given back ends with it.
@@ -219,4 +223,44 @@ async fn serve_all(
     drop((connections, open));
     // Nothing is ever sent: it ends when the last connection has let go of its end.
     while all_closed.recv().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERD: usize = 40;
+
+    #[tokio::test]
+    async fn a_herd_waits_while_no_shard_has_room() {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let (first, mut one) = mpsc::channel(1);
+        let (second, mut other) = mpsc::channel(1);
+        let accepting = tokio::spawn(accept(listener, vec![first, second], stopped));
+
+        let mut herd = Vec::new();
+        for _ in 0..HERD {
+            herd.push(TcpStream::connect(address).await.unwrap());
+        }
+        while one.is_empty() || other.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let mut dealt = [0, 0];
+        while !herd.is_empty() {
+            let (served, shard) = tokio::select! {
+                Some(served) = one.recv() => (served, 0),
+                Some(served) = other.recv() => (served, 1),
+            };
+            dealt[shard] += 1;
+            let peer = served.peer_addr().unwrap();
+            let mine = herd.iter().position(|it| it.local_addr().unwrap() == peer);
+            herd.swap_remove(mine.unwrap());
+        }
+        assert!(dealt.iter().all(|&count| count > HERD / 4), "{dealt:?}");
+
+        stop.send_replace(true);
+        accepting.await.unwrap();
+    }
 }

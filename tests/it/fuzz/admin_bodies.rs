@@ -29,7 +29,7 @@ struct Change {
 }
 
 impl Target for Change {
-    const AT_ONCE: usize = 4;
+    const AT_ONCE: usize = 16;
     const WORLD: usize = 20_000;
 
     async fn renew(&mut self) {

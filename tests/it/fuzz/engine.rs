@@ -111,8 +111,8 @@ struct Session<T> {
 
 impl<T: Target> Session<T> {
     fn new(name: &'static str, folder: PathBuf, mut target: T) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
+        // On this thread: what calls and what carries calls would wake each other at each of them.
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
