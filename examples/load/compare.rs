@@ -138,7 +138,7 @@ pub async fn measure(plan: &Plan, ground: &Ground, server: &Process, number: &mu
                     (at, shot(line, *number))
                 })
                 .collect();
-            let mut tallies = drive::open(&lines, shots.into_iter()).await;
+            let mut tallies = drive::open(&lines, shots.into_iter()).await?;
             tallies.remove(&plan.kind).unwrap()
         }
     };

@@ -1,22 +1,24 @@
 //! Sends calls, and writes down how long they took.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 use http::HeaderValue;
-use tokio::{
-    sync::mpsc,
-    task::{JoinSet, LocalSet},
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
-
+use tokio::{io::unix::AsyncFd, task::JoinSet};
 use vpn_core::clock::Stopwatch;
 
 use super::{calls::Kind, client::Line};
-
-/// Calls that are due and not sent yet: beyond that the generator is too slow, and its pacer waits.
-const DUE: usize = 65_536;
 
 /// What takes longer counts as this; a minute in microseconds.
 const LONGEST: u64 = 60_000_000;
@@ -103,42 +105,62 @@ pub async fn closed(lines: &[Line], under_way: usize, span: Duration, next: impl
 /// Tallies by kind.
 pub async fn open(
     lines: &[Line],
-    due: impl Iterator<Item = (Duration, Shot)> + Send + 'static,
-) -> BTreeMap<Kind, Tally> {
-    let (send, mut receive) = mpsc::channel(DUE);
+    due: impl Iterator<Item = (Duration, Shot)>,
+) -> anyhow::Result<BTreeMap<Kind, Tally>> {
+    let tallies: Arc<Mutex<BTreeMap<Kind, Tally>>> = Arc::default();
+    let pacer = Pacer::new()?;
     let watch = Stopwatch::start();
-    // A thread of its own: the runtime's timer is exact to a millisecond only.
-    let pacer = std::thread::spawn(move || {
-        for (at, shot) in due {
-            pause(at.saturating_sub(watch.elapsed()));
-            if send.blocking_send((at, shot)).is_err() {
-                return;
-            }
-        }
-    });
-    let tallies: Rc<RefCell<BTreeMap<Kind, Tally>>> = Rc::default();
-    let sending = async {
-        let mut calls = JoinSet::new();
-        while let Some((due, shot)) = receive.recv().await {
-            let (line, tallies) = (lines[shot.line].clone(), Rc::clone(&tallies));
-            calls.spawn_local(async move {
-                let outcome = line.call(shot.kind, &shot.key, shot.message).await;
-                let mut tallies = tallies.borrow_mut();
-                let tally = tallies.entry(shot.kind).or_insert_with(Tally::new);
-                tally.note(watch.elapsed().saturating_sub(due), outcome);
-            });
-            while calls.try_join_next().is_some() {}
-        }
-        calls.join_all().await;
-    };
-    LocalSet::new().run_until(sending).await;
-    pacer.join().unwrap();
-    let mut tallies = tallies.take();
+    let mut calls = JoinSet::new();
+    for (due, shot) in due {
+        pacer.pause(due.saturating_sub(watch.elapsed())).await?;
+        let (line, tallies) = (lines[shot.line].clone(), Arc::clone(&tallies));
+        calls.spawn(async move {
+            let outcome = line.call(shot.kind, &shot.key, shot.message).await;
+            let took = watch.elapsed().saturating_sub(due);
+            let mut tallies = tallies.lock().unwrap();
+            tallies.entry(shot.kind).or_insert_with(Tally::new).note(took, outcome);
+        });
+        while calls.try_join_next().is_some() {}
+    }
+    calls.join_all().await;
+    let mut tallies = std::mem::take(&mut *tallies.lock().unwrap());
     tallies.values_mut().for_each(|tally| tally.took = watch.elapsed());
-    tallies
+    Ok(tallies)
 }
 
-#[expect(clippy::disallowed_methods, reason = "to wait for a moment is what it is for")]
-fn pause(span: Duration) {
-    std::thread::sleep(span);
+/// Waits for moments: the runtime's timer is exact to a millisecond only.
+struct Pacer(AsyncFd<OwnedFd>);
+
+impl Pacer {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe; an `OwnedFd` keeps what that asks for"
+    )]
+    fn new() -> std::io::Result<Self> {
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        Ok(Self(AsyncFd::new(timer)?))
+    }
+
+    async fn pause(&self, span: Duration) -> anyhow::Result<()> {
+        if span.is_zero() {
+            // It is late; the calls under way go on meanwhile.
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: span.try_into()?,
+        };
+        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(read) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?)) {
+                read?;
+                return Ok(());
+            }
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
     };
     let lines = herd(plan, &ground, &server).await?;
     let before = server.cpu()?;
-    let tallies = drive::open(&lines, schedule(plan, &ground)).await;
+    let tallies = drive::open(&lines, schedule(plan, &ground)).await?;
     say(plan, &tallies, server.cpu()?.saturating_sub(before));
     println!(
         "memory: {} MiB now, {} MiB at most",
@@ -88,7 +88,7 @@ async fn herd(plan: &Plan, ground: &Ground, server: &Process) -> anyhow::Result<
 }
 
 /// What is due when, over all kinds: a node's calls of a kind are a cadence apart, and the nodes are spread over it.
-fn schedule(plan: &Plan, ground: &Ground) -> impl Iterator<Item = (Duration, Shot)> + Send + 'static {
+fn schedule(plan: &Plan, ground: &Ground) -> impl Iterator<Item = (Duration, Shot)> {
     let (nodes, users, end) = (ground.nodes(), plan.users, Duration::from_secs(plan.seconds));
     let keys = ground.keys.clone();
     let mut next: Vec<(Duration, Kind, Duration, i64)> = CADENCE
