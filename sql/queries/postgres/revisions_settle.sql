@@ -1,32 +1,26 @@
-WITH wanted AS (
-    SELECT *
-    FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) WITH ORDINALITY AS wanted (id, hash, above, place)
-),
-held AS (
+WITH held AS (
     SELECT
-        nodes.id,
+        wanted.*,
         nodes.revision,
         nodes.config_hash
-    FROM nodes
-    WHERE nodes.id = ANY($1::bigint[])
+    FROM unnest($1::bigint[], $2::bytea[], $3::bigint[]) WITH ORDINALITY AS wanted (id, hash, above, place)
+    INNER JOIN nodes ON wanted.id = nodes.id
     ORDER BY nodes.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF nodes
 ),
 settled AS (
     SELECT
-        wanted.id,
-        wanted.hash,
-        wanted.place,
-        held.config_hash,
-        held.revision AS was,
+        id,
+        hash,
+        place,
+        config_hash,
+        revision AS was,
         CASE
-            WHEN held.config_hash IS DISTINCT FROM wanted.hash AND held.config_hash IS NOT NULL
-                OR held.revision <= wanted.above
-                THEN least(greatest(held.revision, wanted.above), 9223372036854775806) + 1
-            ELSE held.revision
+            WHEN config_hash IS DISTINCT FROM hash AND config_hash IS NOT NULL OR revision <= above
+                THEN least(greatest(revision, above), 9223372036854775806) + 1
+            ELSE revision
         END AS revision
-    FROM wanted
-    INNER JOIN held ON wanted.id = held.id
+    FROM held
 ),
 written AS (
     UPDATE nodes

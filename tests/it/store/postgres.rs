@@ -2,6 +2,7 @@
 
 mod locks;
 mod partitions;
+mod plans;
 mod schema;
 mod tls;
 mod words;
