@@ -25,7 +25,7 @@ use super::{
     NodeSink,
     due::Due,
     ledger::Ledger,
-    seat::{RENDERER, Renderer, SLICE, Why},
+    seat::{RENDERER, Renderer, Why},
     snapshot::Snapshot,
     words::Words,
 };
@@ -146,14 +146,15 @@ impl Catalogue {
         if self.is_time_to_load().await? {
             self.load().await?;
         }
-        self.seat_dirty().await
+        self.seat_dirty(Why::Change).await
     }
 
     /// Loads what changed, or everything, at once.
     pub async fn reload(&mut self) -> Result<(), StoreError> {
+        let why = if self.seq.is_none() { Why::Start } else { Why::Change };
         self.load().await?;
         self.pass_time().await;
-        self.seat_dirty().await
+        self.seat_dirty(why).await
     }
 
     /// Loads what is in the store before these changes are tried, if they could clash with it.
@@ -304,11 +305,11 @@ impl Catalogue {
         self.dirty.extend(touched);
     }
 
-    async fn seat_dirty(&mut self) -> Result<(), StoreError> {
+    async fn seat_dirty(&mut self, why: Why) -> Result<(), StoreError> {
         let mut left: Vec<NodeId> = self.dirty.iter().copied().collect();
         while !left.is_empty() {
-            let slice: BTreeSet<NodeId> = left.drain(..left.len().min(SLICE)).collect();
-            self.seat(&slice, Why::Change).await?;
+            let slice: BTreeSet<NodeId> = left.drain(..left.len().min(why.slice())).collect();
+            self.seat(&slice, why).await?;
             self.heed_calls().await;
         }
         if let Some((ids, keys)) = self.pending_keys.take() {

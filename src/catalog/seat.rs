@@ -19,6 +19,9 @@ use super::{cut, follow::Catalogue, render::render};
 /// a cut-off waits for 0.1 s.
 pub const SLICE: usize = 64;
 
+/// So many at the start, when nobody waits for anything but its end.
+const SLICE_AT_START: usize = 1_024;
+
 /// A node that was rendered and waits for its revision.
 struct Candidate {
     record: Arc<NodeRecord>,
@@ -28,22 +31,36 @@ struct Candidate {
 /// What a slice is rendered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
+    /// Nobody is served yet: all processors may render.
+    Start,
     /// The catalogue changed: without the store it has time.
     Change,
     /// This subscription must be gone from the configs: without the store it takes a provisional revision.
     CutOff(SubscriptionId),
 }
 
+impl Why {
+    /// Nodes at a time.
+    pub(super) const fn slice(self) -> usize {
+        match self {
+            Self::Start => SLICE_AT_START,
+            Self::Change | Self::CutOff(_) => SLICE,
+        }
+    }
+
+    /// Threads that render. While calls are answered the others are for them.
+    fn threads(self) -> usize {
+        match self {
+            Self::Start => std::thread::available_parallelism().map_or(1, usize::from),
+            Self::Change | Self::CutOff(_) => 1,
+        }
+    }
+}
+
 impl Catalogue {
     /// Brings these nodes up to date. Those that could not be settled stay in `dirty`, and the error is given.
     pub(super) async fn seat(&mut self, nodes: &BTreeSet<NodeId>, why: Why) -> Result<(), StoreError> {
-        let mut candidates = Vec::new();
-        for node in nodes {
-            self.dirty.remove(node);
-            if let Some(candidate) = self.candidate(*node, why) {
-                candidates.push(candidate);
-            }
-        }
+        let candidates = self.candidates(nodes, why);
         let wanted: Vec<Wanted> = candidates
             .iter()
             .filter_map(|candidate| self.wanted(candidate))
@@ -66,19 +83,47 @@ impl Catalogue {
         }
     }
 
-    fn candidate(&mut self, node: NodeId, why: Why) -> Option<Candidate> {
-        let record = Arc::clone(self.records.get(&node)?);
-        let now = self.clock.now();
-        let rendered = catch_unwind(AssertUnwindSafe(|| (self.renderer)(&record, &self.snapshot, now)));
-        if let Ok(rendered) = rendered {
-            return Some(Candidate { record, rendered });
+    fn candidates(&mut self, nodes: &BTreeSet<NodeId>, why: Why) -> Vec<Candidate> {
+        for node in nodes {
+            self.dirty.remove(node);
         }
+        let records: Vec<_> = nodes
+            .iter()
+            .filter_map(|node| self.records.get(node).cloned())
+            .collect();
+        let rendered = self.rendered(&records, why.threads());
+        let pairs = records.into_iter().zip(rendered);
+        pairs
+            .filter_map(|(record, rendered)| {
+                let rendered = rendered.or_else(|| self.not_rendered(record.id, why))?;
+                Some(Candidate { record, rendered })
+            })
+            .collect()
+    }
+
+    /// Their configs, in order; `None` where rendering fell.
+    fn rendered(&self, records: &[Arc<NodeRecord>], threads: usize) -> Vec<Option<Rendered>> {
+        let (renderer, snapshot, now) = (self.renderer, &self.snapshot, self.clock.now());
+        let one = |record: &Arc<NodeRecord>| catch_unwind(AssertUnwindSafe(|| renderer(record, snapshot, now))).ok();
+        let all = move |records: &[Arc<NodeRecord>]| records.iter().map(one).collect::<Vec<_>>();
+        let mut shares = records.chunks(records.len().div_ceil(threads).max(1));
+        let own = shares.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = shares.map(|share| scope.spawn(move || all(share))).collect();
+            let others = others
+                .into_iter()
+                .map(|other| other.join().expect("what falls in it is caught"));
+            std::iter::once(all(own)).chain(others).flatten().collect()
+        })
+    }
+
+    /// What a node is given whose config can't be rendered, if anything.
+    fn not_rendered(&mut self, node: NodeId, why: Why) -> Option<Rendered> {
         self.fallen.insert(node);
         metrics::counter!("core_render_failures_total").increment(1);
         tracing::error!(node = %node, "a config can't be rendered: the node keeps the last good one");
         let Why::CutOff(subscription) = why else { return None };
-        let rendered = cut::without(self.sink.current(node)?.as_ref(), subscription)?;
-        Some(Candidate { record, rendered })
+        cut::without(self.sink.current(node)?.as_ref(), subscription)
     }
 
     /// What the store must decide: a new content, or a revision that it has not heard of.
