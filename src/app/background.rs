@@ -66,7 +66,12 @@ impl Background {
         });
         let housekeeper = Housekeeper::new(Arc::clone(&store), clock.clone(), retention).run(stopped.clone());
         let save_samples = SampleSaver::new(samples, Arc::clone(&store), clock.clone()).run(stopped.clone());
-        let save_states = StateSaver::new(nodes, Arc::clone(&store), clock).run(stopped.clone());
+        let (saver, end) = (StateSaver::new(nodes, Arc::clone(&store), clock), stopped.clone());
+        let saver = Arc::new(Mutex::new(saver));
+        let save_states = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
+            let (saver, end) = (Arc::clone(&saver), end.clone());
+            async move { saver.lock().await.save(end).await }
+        });
         let save_keys = jobs::repeat(jobs::states::EVERY, stopped.clone(), move || {
             let (keys, store) = (Arc::clone(&keys), Arc::clone(&store));
             async move {

@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     clock::Clock,
@@ -48,27 +45,19 @@ impl StateSaver {
         }
     }
 
-    /// Writes what changed, until it is told to stop; then once more.
-    pub async fn run(mut self, mut stopped: watch::Receiver<bool>) {
-        let mut ticks = interval(EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let end = tokio::select! {
-                _ = ticks.tick() => false,
-                _ = stopped.wait_for(|stopped| *stopped) => true,
-            };
-            if let Err(error) = self.save(&mut stopped).await {
-                self.failed(&error);
+    /// Writes what changed since the last time, in batches; without pauses once it is told to stop. What can't be written is written later, as it
+    /// then is.
+    pub async fn save(&mut self, stopped: watch::Receiver<bool>) {
+        match self.save_changed(stopped).await {
+            Ok(()) => self.failing = false,
+            Err(error) if !std::mem::replace(&mut self.failing, true) => {
+                tracing::warn!(%error, "the nodes' states can't be written: they are kept in memory");
             }
-            if end {
-                return;
-            }
+            Err(_) => {}
         }
     }
 
-    /// Writes what changed since the last time, in batches; without pauses when it is told to stop. What can't be written is written later, as it
-    /// then is.
-    async fn save(&mut self, stopped: &mut watch::Receiver<bool>) -> Result<(), StoreError> {
+    async fn save_changed(&mut self, mut stopped: watch::Receiver<bool>) -> Result<(), StoreError> {
         let at = self.clock.now();
         let states = self.nodes.states();
         let changed = states.iter().filter(|(id, state)| self.saved.get(id) != Some(state));
@@ -81,7 +70,6 @@ impl StateSaver {
         let pause = SPREAD / u32::try_from(batches.len()).unwrap_or(u32::MAX).max(1);
         while let Some(batch) = batches.next() {
             self.store.save_states(at, batch).await?;
-            self.failing = false;
             self.saved.extend(batch.iter().copied());
             if batches.len() > 0 {
                 // Until then, or until the stop.
@@ -89,12 +77,5 @@ impl StateSaver {
             }
         }
         Ok(())
-    }
-
-    /// Said once, until it works again.
-    fn failed(&mut self, error: &StoreError) {
-        if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(%error, "the nodes' states can't be written: they are kept in memory");
-        }
     }
 }
