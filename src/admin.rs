@@ -86,7 +86,7 @@ pub enum AdminError {
 impl Desk {
     /// Makes a change in the store visible before the answer. If that fails the change holds, and becomes visible by itself.
     async fn make_visible(&self) {
-        match self.catalog.send(Reload).timeout(VISIBLE_WAIT).await {
+        match self.catalog.send(Reload { serving: true }).timeout(VISIBLE_WAIT).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "a change is in the store, but not visible yet"),
             Err(error) => {

@@ -90,7 +90,6 @@ async fn herd(plan: &Plan, ground: &Ground, server: &Process) -> anyhow::Result<
 /// What is due when, over all kinds: a node's calls of a kind are a cadence apart, and the nodes are spread over it.
 fn schedule(plan: &Plan, ground: &Ground) -> impl Iterator<Item = (Duration, Shot)> {
     let (nodes, users, end) = (ground.nodes(), plan.users, Duration::from_secs(plan.seconds));
-    let keys = ground.keys.clone();
     let mut next: Vec<(Duration, Kind, Duration, i64)> = CADENCE
         .iter()
         .map(|(kind, every)| (Duration::ZERO, *kind, *every / u32::try_from(nodes).unwrap(), 0))
@@ -109,7 +108,7 @@ fn schedule(plan: &Plan, ground: &Ground) -> impl Iterator<Item = (Duration, Sho
             Shot {
                 kind,
                 line: index,
-                key: keys[index].clone(),
+                key: ground.keys[index].clone(),
                 message: call(kind, node, users, number),
             },
         ))

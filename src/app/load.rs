@@ -26,7 +26,7 @@ pub(super) async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) ->
             tracing::info!(migration, "the store was brought up to date");
         }
         live.catalog
-            .send(Reload)
+            .send(Reload { serving: false })
             .await
             .context("the catalogue's actor is gone")??;
         anyhow::Ok(())

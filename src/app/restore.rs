@@ -131,7 +131,7 @@ pub async fn catch_up(store: Arc<dyn Store>, catalog: Addr<CatalogActor>, flush:
         if store.ping().await.is_ok()
             && store.migrate().await.is_ok()
             && flushed(&flush).await
-            && matches!(catalog.send(Reload).await, Ok(Ok(())))
+            && matches!(catalog.send(Reload { serving: true }).await, Ok(Ok(())))
         {
             tracing::info!("the store is there: everything was loaded from it");
             return;

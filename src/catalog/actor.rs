@@ -97,14 +97,17 @@ impl Handler<Look> for CatalogActor {
 /// Loads what changed without waiting for quiet, and brings every node that it touches up to date.
 #[derive(Message)]
 #[rtype(result = "Result<(), StoreError>")]
-pub struct Reload;
+pub struct Reload {
+    /// Whether nodes are answered meanwhile: they need the processors, and cut-offs their turn.
+    pub serving: bool,
+}
 
 impl Handler<Reload> for CatalogActor {
     type Result = AtomicResponse<Self, Result<(), StoreError>>;
 
-    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
-        self.alone(|mut catalogue| async move {
-            let outcome = catalogue.reload().await;
+    fn handle(&mut self, Reload { serving }: Reload, _: &mut Self::Context) -> Self::Result {
+        self.alone(move |mut catalogue| async move {
+            let outcome = catalogue.reload(serving).await;
             (catalogue, outcome)
         })
     }

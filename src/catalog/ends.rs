@@ -13,10 +13,7 @@ use crate::{
     store::StoreError,
 };
 
-use super::{
-    follow::Catalogue,
-    seat::{SLICE, Why},
-};
+use super::{follow::Catalogue, seat::Why};
 
 /// How often due resets are looked for.
 const RESETS_EVERY: Duration = Duration::from_secs(10);
@@ -57,9 +54,10 @@ impl Catalogue {
         tracing::info!(subscription = %subscription, status = %to, "a subscription ends");
         self.unsaid.insert(subscription, (from, to));
         let touched: Vec<NodeId> = self.snapshot.set_status(subscription, to).into_iter().collect();
-        for slice in touched.chunks(SLICE) {
+        let why = Why::CutOff(subscription);
+        for slice in touched.chunks(why.slice()) {
             let slice = slice.iter().copied().collect();
-            if let Err(error) = self.seat(&slice, Why::CutOff(subscription)).await {
+            if let Err(error) = self.seat(&slice, why).await {
                 tracing::warn!(subscription = %subscription, %error, "a cut-off goes on without the store");
             }
         }

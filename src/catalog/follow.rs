@@ -149,9 +149,9 @@ impl Catalogue {
         self.seat_dirty(Why::Change).await
     }
 
-    /// Loads what changed, or everything, at once.
-    pub async fn reload(&mut self) -> Result<(), StoreError> {
-        let why = if self.seq.is_none() { Why::Start } else { Why::Change };
+    /// Loads what changed, or everything, at once. `serving`: nodes are answered meanwhile.
+    pub async fn reload(&mut self, serving: bool) -> Result<(), StoreError> {
+        let why = if serving { Why::Change } else { Why::Start };
         self.load().await?;
         self.pass_time().await;
         self.seat_dirty(why).await

@@ -17,7 +17,7 @@ use super::{cut, follow::Catalogue, render::render};
 
 /// So many nodes are rendered and settled at a time; between, cut-offs have their turn. At 1 ms a node and one transaction a slice
 /// a cut-off waits for 0.1 s.
-pub const SLICE: usize = 64;
+const SLICE: usize = 64;
 
 /// So many at the start, when nobody waits for anything but its end.
 const SLICE_AT_START: usize = 1_024;
