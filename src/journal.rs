@@ -27,6 +27,7 @@ mod inspect;
 mod layout;
 mod ledger;
 mod maker;
+mod parts;
 mod payload;
 mod quarantine;
 mod read;
@@ -57,6 +58,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{AppendError, JournalError};
 pub use inspect::{GenerationReport, SegmentReport, inspect};
+pub use parts::Part;
 
 use crate::{
     clock::Clock,
@@ -253,7 +255,18 @@ impl Journal {
     /// Reads what comes after a position; only what is durable. Blocks while it reads. Reading on from where the last call stopped costs no
     /// search.
     pub fn read_after(&self, journal: JournalId, after: Position, limit: ReadLimit) -> Result<Piece, JournalError> {
-        read::read_after(&self.0.shared, journal, after, limit)
+        let upto = Position(u64::MAX);
+        self.read_part(Part { journal, after, upto }, limit)
+    }
+
+    /// What is kept and durable of a generation after a position, in parts that can be read at the same time: each is in a file of its own.
+    pub fn parts(&self, journal: JournalId, after: Position) -> Result<Vec<Part>, JournalError> {
+        parts::parts(&self.0.shared, journal, after)
+    }
+
+    /// As [`Self::read_after`], to the end of a part. Blocks.
+    pub fn read_part(&self, part: Part, limit: ReadLimit) -> Result<Piece, JournalError> {
+        read::read(&self.0.shared, part, limit)
     }
 
     /// Removes what the store has taken over: segments up to `flushed` that were closed longer ago than they are to be kept, and sealed

@@ -43,7 +43,8 @@ pub(super) async fn load(ground: &Ground, live: &Live, snapshots: &Snapshots) ->
             restore::since(&ground.journal, known)
         }
     };
-    restore::apply(&ground.journal, &live.nodes, &Counting(Arc::clone(&live.ledger)), since)?;
+    let meter = Counting(Arc::clone(&live.ledger));
+    restore::apply(&ground.journal, &live.nodes, &meter, &since)?;
     // Who crossed a limit by what is not in the store yet is cut off before any node can ask.
     if let Ok(Err(error)) = live.catalog.send(Look).await {
         tracing::warn!(%error, "the store went away while it was loaded");

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use rayon::prelude::*;
+
 use crate::model::{
     NodeId, SubscriptionId,
     node::{NodeRecord, Own, Seed},
@@ -48,12 +50,9 @@ impl Why {
         }
     }
 
-    /// Threads that render. While calls are answered the others are for them.
-    fn threads(self) -> usize {
-        match self {
-            Self::Start => std::thread::available_parallelism().map_or(1, usize::from),
-            Self::Change | Self::CutOff(_) => 1,
-        }
+    /// While calls are answered, the other processors are for them.
+    const fn on_all_processors(self) -> bool {
+        matches!(self, Self::Start)
     }
 }
 
@@ -91,7 +90,7 @@ impl Catalogue {
             .iter()
             .filter_map(|node| self.records.get(node).cloned())
             .collect();
-        let rendered = self.rendered(&records, why.threads());
+        let rendered = self.rendered(&records, why);
         let pairs = records.into_iter().zip(rendered);
         pairs
             .filter_map(|(record, rendered)| {
@@ -102,19 +101,14 @@ impl Catalogue {
     }
 
     /// Their configs, in order; `None` where rendering fell.
-    fn rendered(&self, records: &[Arc<NodeRecord>], threads: usize) -> Vec<Option<Rendered>> {
+    fn rendered(&self, records: &[Arc<NodeRecord>], why: Why) -> Vec<Option<Rendered>> {
         let (renderer, snapshot, now) = (self.renderer, &self.snapshot, self.clock.now());
         let one = |record: &Arc<NodeRecord>| catch_unwind(AssertUnwindSafe(|| renderer(record, snapshot, now))).ok();
-        let all = move |records: &[Arc<NodeRecord>]| records.iter().map(one).collect::<Vec<_>>();
-        let mut shares = records.chunks(records.len().div_ceil(threads).max(1));
-        let own = shares.next().unwrap_or_default();
-        std::thread::scope(|scope| {
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || all(share))).collect();
-            let others = others
-                .into_iter()
-                .map(|other| other.join().expect("what falls in it is caught"));
-            std::iter::once(all(own)).chain(others).flatten().collect()
-        })
+        if why.on_all_processors() {
+            records.par_iter().map(one).collect()
+        } else {
+            records.iter().map(one).collect()
+        }
     }
 
     /// What a node is given whose config can't be rendered, if anything.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    JournalError, Piece, ReadLimit,
+    JournalError, Part, Piece, ReadLimit,
     layout::RECORDS,
     ledger::{Cursor, Place, Rest, Segment, locked},
     payload,
@@ -15,26 +15,22 @@ use super::{
     shared::Shared,
     survey,
 };
-use crate::model::{JournalId, Position};
+use crate::model::Position;
 
-/// See [`super::Journal::read_after`].
-pub(super) fn read_after(
-    shared: &Shared,
-    journal: JournalId,
-    after: Position,
-    limit: ReadLimit,
-) -> Result<Piece, JournalError> {
+/// See [`super::Journal::read_part`].
+pub(super) fn read(shared: &Shared, part: Part, limit: ReadLimit) -> Result<Piece, JournalError> {
+    let Part { journal, after, upto } = part;
     let mut take = Take::new(after, limit);
-    loop {
+    while take.piece.upto < upto {
         match shared.place(journal, take.next())? {
             Place::End => break,
-            Place::Gone(last) => take.cover(last),
+            Place::Gone(last) => take.cover(last.min(upto)),
             Place::Segment { segment, seed, last } => {
                 let reader = Reader {
                     shared,
                     segment: &segment,
                     seed,
-                    last,
+                    last: last.min(upto),
                 };
                 if reader.read(&mut take)? == Room::Full {
                     break;

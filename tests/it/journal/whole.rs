@@ -105,6 +105,40 @@ async fn a_piece_ends_at_its_limits() {
 }
 
 #[tokio::test]
+async fn parts_are_all_of_it_in_any_order() {
+    let bench = Bench::new();
+    let journal = bench.open();
+    let id = journal.id();
+    assert_eq!(journal.parts(id, Position::START).unwrap(), []);
+    let written = append_all(&journal, 1..=200).await;
+    let read = |after: u64| {
+        let parts = journal.parts(id, Position(after)).unwrap();
+        assert!(parts.len() > 2, "{parts:?}");
+        assert!(parts.windows(2).all(|two| two[0].upto == two[1].after), "{parts:?}");
+        let mut entries = Vec::new();
+        for mut part in parts.into_iter().rev() {
+            while part.after < part.upto {
+                let piece = journal.read_part(part, ReadLimit { rows: 5, ..ALL }).unwrap();
+                assert!(
+                    piece.upto > part.after && piece.upto <= part.upto,
+                    "{piece:?} of {part:?}"
+                );
+                part.after = piece.upto;
+                entries.extend(piece.entries);
+            }
+            assert_eq!(journal.read_part(part, ALL).unwrap().entries, []);
+        }
+        entries.sort_by_key(|(position, _)| *position);
+        entries
+    };
+    assert_eq!(read(0), written);
+    assert_eq!(read(7), written[7..]);
+    assert_eq!(journal.parts(id, Position(200)).unwrap(), []);
+    let stranger = journal.parts(JournalId([0; 16]), Position::START);
+    assert!(matches!(stranger, Err(JournalError::Unknown(_))));
+}
+
+#[tokio::test]
 async fn a_record_larger_than_a_segment_gets_its_own() {
     let bench = Bench::new();
     let journal = bench.open();
