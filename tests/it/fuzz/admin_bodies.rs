@@ -1,7 +1,7 @@
 //! The body of every change that an admin can make, to the handler, with a good token. What was made is deleted again, so that the
 //! catalogue stays small.
 
-use reqwest::Method;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{

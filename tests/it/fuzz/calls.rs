@@ -2,8 +2,10 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use reqwest::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, request};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::Mutex};
 
 use super::engine::Verdict;
@@ -97,10 +99,11 @@ pub fn judged((status, words): &(u32, String)) -> Verdict {
     }
 }
 
-/// A caller of HTTP routes.
+/// A caller of HTTP routes: its connections carry one call at a time, and are made anew when Core has ended them.
 pub struct Http {
-    base: String,
-    client: reqwest::Client,
+    port: u16,
+    /// Those that carry none.
+    free: Mutex<Vec<http1::SendRequest<Full<Bytes>>>>,
     /// What every call shows.
     shown: (HeaderName, HeaderValue),
 }
@@ -109,31 +112,56 @@ impl Http {
     /// At this port; every call shows this.
     pub fn new(port: u16, name: &'static str, value: &str) -> Self {
         Self {
-            base: format!("http://127.0.0.1:{port}"),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            port,
+            free: Mutex::default(),
             shown: (HeaderName::from_static(name), value.parse().unwrap()),
         }
     }
 
     /// Sends JSON; gives the status and the body.
     pub async fn send(&self, method: Method, path: &str, body: &[u8]) -> Result<(u16, Bytes), String> {
-        let (name, value) = self.shown.clone();
-        let request = self.request(method, path).header(name, value);
-        answer(request.header("content-type", "application/json").body(body.to_vec())).await
+        let (name, value) = &self.shown;
+        let request = request(method, path)
+            .header(name, value)
+            .header("content-type", "application/json");
+        self.answer(request, body).await
     }
 
-    /// A request that shows nothing.
-    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
+    /// Sends it; gives the status and the body.
+    pub async fn answer(&self, request: request::Builder, body: &[u8]) -> Result<(u16, Bytes), String> {
+        let request = request.body(Full::from(body.to_vec())).unwrap();
+        let free = self.free.lock().await.pop();
+        if let Some(line) = free
+            && let Ok(answer) = self.over(line, request.clone()).await
+        {
+            return Ok(answer);
+        }
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let (line, connection) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
+        // Its end is seen by the next call.
+        tokio::spawn(async move { connection.await.ok() });
+        let answer = self.over(line, request).await;
+        answer.map_err(|error| format!("no answer: {error:?}"))
+    }
+
+    async fn over(
+        &self,
+        mut line: http1::SendRequest<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, Bytes), hyper::Error> {
+        line.ready().await?;
+        let response = line.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        self.free.lock().await.push(line);
+        Ok((status, body))
     }
 }
 
-/// Sends it; gives the status and the body.
-pub async fn answer(request: reqwest::RequestBuilder) -> Result<(u16, Bytes), String> {
-    let response = request.send().await.map_err(|error| format!("no answer: {error:?}"))?;
-    let status = response.status().as_u16();
-    let body = response.bytes().await;
-    Ok((status, body.map_err(|error| format!("half an answer: {error:?}"))?))
+/// A request that shows nothing.
+pub fn request(method: Method, path: &str) -> request::Builder {
+    Request::builder().method(method).uri(path).header("host", "core")
 }
 
 /// Whether an answer says that the call was taken, that the caller is at fault, or that Core is.

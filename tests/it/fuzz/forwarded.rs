@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use vpn_core::auth::address::Proxies;
 
 use super::{
-    calls::{KEY, answer, judged},
+    calls::{KEY, judged, request},
     engine::{self, Plan, Target, Verdict},
     mutate::Kind,
     world::Doors,
@@ -80,8 +80,9 @@ impl Target for AtTheDoors {
         for line in lines(input) {
             headers.append(HEADER, line);
         }
-        let request = self.0.http.request(reqwest::Method::POST, "/node/heartbeat");
-        let (status, body) = answer(request.headers(headers.clone())).await?;
+        let mut request = request(Method::POST, "/node/heartbeat");
+        request.headers_mut().unwrap().extend(headers.clone());
+        let (status, body) = self.0.http.answer(request, b"").await?;
         // Too much of it is refused, by both.
         if status != 200 && status != 431 {
             return Err(format!("status {status}: {body:?}"));

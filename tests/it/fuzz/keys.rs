@@ -1,15 +1,14 @@
 //! What stands where a key or a token should: no text but the key itself lets anybody in.
 
-use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use prost::Message as _;
-use reqwest::Method;
 use vpn_core::{
     model::secrets::{SecretHash, is_well_formed_node_key},
     proto::nodeservice::HeartbeatRequest,
 };
 
 use super::{
-    calls::{Http, KEY, answer},
+    calls::{Http, KEY, request},
     engine::{self, Plan, Target, Verdict},
     mutate::Kind,
     world::{self, Doors, World},
@@ -93,12 +92,8 @@ impl Target for Keys {
         // HTTP takes spaces around a header away.
         let good = shown.trim_ascii() == self.0.key.as_bytes();
         if let Ok(value) = HeaderValue::from_bytes(&shown) {
-            let request = self
-                .0
-                .http
-                .request(Method::POST, "/node/heartbeat")
-                .header(KEY, value.clone());
-            let (status, body) = answer(request).await?;
+            let request = request(Method::POST, "/node/heartbeat").header(KEY, value.clone());
+            let (status, body) = self.0.http.answer(request, b"").await?;
             if !allowed(status, good, 200) {
                 return Err(format!("status {status}: {body:?}"));
             }
@@ -167,11 +162,8 @@ impl Target for Tokens {
         let Ok(value) = HeaderValue::from_bytes(&shown) else {
             return Ok(false);
         };
-        let request = self
-            .http
-            .request(Method::GET, "/admin/registration-codes/1")
-            .header(AUTHORIZATION, value);
-        let (status, body) = answer(request).await?;
+        let request = request(Method::GET, "/admin/registration-codes/1").header(AUTHORIZATION, value);
+        let (status, body) = self.http.answer(request, b"").await?;
         let text = String::from_utf8_lossy(&shown);
         let scheme = text.trim_ascii().split_once(' ');
         let good =

@@ -1,6 +1,6 @@
 //! The body of every POST of a node, to the handler, by a node that has its key.
 
-use reqwest::Method;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::{
