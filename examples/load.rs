@@ -97,6 +97,8 @@ enum Command {
     Start(start::Plan),
     /// Draws the tables of docs/BENCHMARKS.md.
     Picture(picture::Plan),
+    /// Says how PostgreSQL is set up.
+    Settings,
     /// Serves as the control; says its port.
     #[command(hide = true)]
     Control,
@@ -119,6 +121,10 @@ fn main() -> anyhow::Result<()> {
         Command::Growth(plan) => runtime()?.block_on(growth::run(&plan)),
         Command::Start(plan) => runtime()?.block_on(start::run(&plan)),
         Command::Picture(plan) => picture::draw(&plan),
+        Command::Settings => {
+            println!("{}", ground::SETTINGS.join(", "));
+            Ok(())
+        }
         Command::Control => control::serve(&listener()?),
         Command::Naive { url } => naive::serve(listener()?, &url),
     }

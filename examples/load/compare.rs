@@ -178,9 +178,9 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
 }
 
 /// The median over the rounds of the ratio within a round: what disturbs a round disturbs both.
-fn ratio(rounds: &BTreeMap<Who, Vec<Round>>, to: Who, of: impl Fn(&Round) -> f64) -> f64 {
-    let pairs = rounds[&Who::Core].iter().zip(&rounds[&to]);
-    middle(pairs.map(|(core, other)| of(core) / of(other)).collect())
+fn ratio(ones: &[Round], others: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
+    let pairs = ones.iter().zip(others);
+    middle(pairs.map(|(one, other)| of(one) / of(other)).collect())
 }
 
 fn say(plan: &Plan, rounds: &BTreeMap<Who, Vec<Round>>) {
@@ -193,23 +193,25 @@ fn say(plan: &Plan, rounds: &BTreeMap<Who, Vec<Round>>) {
         "{name}, {how}, {} nodes, median of {} rounds of {} s",
         plan.nodes, plan.rounds, plan.seconds
     );
-    println!("| server | calls/s | CPU a call | p50 | p99 |\n|---|---|---|---|---|");
+    println!("| server | calls/s | of the control | CPU a call | p50 | p99 |\n|---|---|---|---|---|---|");
     for (who, of) in rounds {
         println!(
-            "| {who:?} | {:.0} | {:.1} us | {:.2} ms | {:.2} ms |",
+            "| {who:?} | {:.0} | {:.3} | {:.1} us | {:.2} ms | {:.2} ms |",
             median(of, |it| it.rate),
+            ratio(of, &rounds[&Who::Control], |it| it.rate),
             median(of, |it| it.cpu),
             median(of, |it| it.p50),
             median(of, |it| it.p99)
         );
     }
-    for to in rounds.keys().filter(|who| **who != Who::Core) {
+    let core = &rounds[&Who::Core];
+    for (to, of) in rounds.iter().filter(|(who, _)| **who != Who::Core) {
         println!(
             "Core to {to:?}: calls/s {:.2}, CPU a call {:.2}, p50 {:.2}, p99 {:.2}",
-            ratio(rounds, *to, |it| it.rate),
-            ratio(rounds, *to, |it| it.cpu),
-            ratio(rounds, *to, |it| it.p50),
-            ratio(rounds, *to, |it| it.p99)
+            ratio(core, of, |it| it.rate),
+            ratio(core, of, |it| it.cpu),
+            ratio(core, of, |it| it.p50),
+            ratio(core, of, |it| it.p99)
         );
     }
 }

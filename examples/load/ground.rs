@@ -24,7 +24,7 @@ use super::{
 };
 
 /// As an operator of a small machine sets it up; every commit is durable.
-const SETTINGS: &[&str] = &[
+pub const SETTINGS: &[&str] = &[
     "fsync=on",
     "synchronous_commit=on",
     "shared_buffers=512MB",

@@ -2,7 +2,6 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use plotters::prelude::*;
 
@@ -15,10 +14,18 @@ pub struct Plan {
     to: PathBuf,
 }
 
-/// A kind of call, and what each server came to: its name and calls a second.
+/// A kind of call, and what each server came to.
 struct Group {
     title: String,
-    servers: Vec<(String, f64)>,
+    servers: Vec<Server>,
+}
+
+struct Server {
+    name: String,
+    /// Calls a second.
+    rate: f64,
+    /// Of the bare one's, in the same rounds.
+    ratio: f64,
 }
 
 const WIDTH: u32 = 880;
@@ -45,15 +52,14 @@ pub fn draw(plan: &Plan) -> anyhow::Result<()> {
         let title = ("sans-serif", 16, FontStyle::Bold).into_font();
         root.draw(&Text::new(group.title.clone(), (MARGIN, top + 8), title))?;
         top += TITLE;
-        for (name, rate) in &group.servers {
-            let ratio = rate / group.of("Control").context("no control beside it")?;
+        for Server { name, rate, ratio } in &group.servers {
             let left = MARGIN + NAMES;
-            let right = left + width(ratio);
+            let right = left + width(*ratio);
             let color = color(name);
             root.draw(&Rectangle::new([(left, top), (right, top + BAR)], color.filled()))?;
             let font = ("sans-serif", 14).into_font();
             root.draw(&Text::new(name.clone(), (MARGIN, top + 4), font.clone()))?;
-            let digits = if ratio < 0.01 { 3 } else { 2 };
+            let digits = if *ratio < 0.01 { 3 } else { 2 };
             let figure = format!("{rate:.0} calls/s ({ratio:.digits$})");
             root.draw(&Text::new(figure, (right + 8, top + 4), font))?;
             top += BAR + GAP;
@@ -61,12 +67,6 @@ pub fn draw(plan: &Plan) -> anyhow::Result<()> {
     }
     root.present()?;
     Ok(())
-}
-
-impl Group {
-    fn of(&self, server: &str) -> Option<f64> {
-        self.servers.iter().find(|(name, _)| name == server).map(|it| it.1)
-    }
 }
 
 /// The tables of closed loops: in an open one every server answers what is sent.
@@ -85,10 +85,11 @@ fn groups(text: &str) -> Vec<Group> {
             }
         }
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        if let ["", server, rate, _, _, _, ""] = cells[..]
-            && let (true, Ok(rate), Some(group)) = (open, rate.parse(), groups.last_mut())
+        if let ["", name, rate, ratio, _, _, _, ""] = cells[..]
+            && let (true, Ok(rate), Ok(ratio), Some(group)) = (open, rate.parse(), ratio.parse(), groups.last_mut())
         {
-            group.servers.push((server.to_owned(), rate));
+            let name = name.to_owned();
+            group.servers.push(Server { name, rate, ratio });
         }
     }
     groups

@@ -1,26 +1,77 @@
 //! The rows of a usage report on their side, as records hold them.
 
+use prost::encoding::{WireType, encode_key, encode_varint};
+
 use crate::{
     model::{ProtocolId, SubscriptionId, Time, UserId, suspect::Suspicion, usage::UsageRow},
     proto::journal as wire,
 };
 
-/// The columns of these rows, of an entry that was received at this time.
-pub(super) fn to_wire(rows: &[UsageRow], received_at: Time) -> wire::UsageColumns {
-    let from = received_at.minute().millis();
-    let numbers = |of: fn(&UsageRow) -> i64| rows.iter().map(of).collect();
-    let is_suspect = rows.iter().any(|row| row.suspect.is_some());
-    let suspicion = |row: &UsageRow| suspicion_to_wire(row.suspect).into();
-    wire::UsageColumns {
-        user_ids: numbers(|row| row.user.0),
-        subscription_ids: numbers(|row| row.subscription.map_or(0, |it| it.0)),
-        node_protocol_ids: numbers(|row| row.protocol.0),
-        minutes: rows.iter().map(|row| row.minute.millis() - from).collect(),
-        bytes_up: numbers(|row| row.bytes_up),
-        bytes_down: numbers(|row| row.bytes_down),
-        suspicions: rows.iter().filter(|_| is_suspect).map(suspicion).collect(),
-        ..wire::UsageColumns::default()
+/// What a row takes at most, if its ids and bytes are those of a busy fleet.
+const ROW: usize = 28;
+
+/// The longest varint.
+pub(super) const VARINT_MAX: usize = 10;
+
+/// Adds the columns of these rows to a message, of an entry that was received at this time. As prost would, of a [`wire::UsageColumns`]
+/// without collecting each column and without asking each number twice how long it is.
+pub(super) fn write(rows: &[UsageRow], received_at: Time, message: &mut Vec<u8>) {
+    if rows.is_empty() {
+        return;
     }
+    let from = received_at.minute().millis();
+    message.reserve(rows.len() * ROW);
+    let mut column = Column {
+        rows,
+        bytes: vec![0; rows.len() * VARINT_MAX],
+        message,
+    };
+    column.write(3, |row| row.user.0.cast_unsigned());
+    column.write(4, |row| row.subscription.map_or(0, |it| it.0).cast_unsigned());
+    column.write(5, |row| row.protocol.0.cast_unsigned());
+    column.write(6, |row| zigzag(row.minute.millis() - from));
+    column.write(7, |row| row.bytes_up.cast_unsigned());
+    column.write(8, |row| row.bytes_down.cast_unsigned());
+    if rows.iter().any(|row| row.suspect.is_some()) {
+        column.write(9, |row| suspicion_to_wire(row.suspect) as u64);
+    }
+}
+
+struct Column<'a> {
+    rows: &'a [UsageRow],
+    /// Room for the longest column.
+    bytes: Vec<u8>,
+    message: &'a mut Vec<u8>,
+}
+
+impl Column<'_> {
+    fn write(&mut self, field: u32, number: impl Fn(&UsageRow) -> u64) {
+        let mut end = 0;
+        for row in self.rows {
+            end += put_varint(number(row), &mut self.bytes[end..]);
+        }
+        encode_key(field, WireType::LengthDelimited, self.message);
+        encode_varint(end as u64, self.message);
+        self.message.extend_from_slice(&self.bytes[..end]);
+    }
+}
+
+/// Writes a number at the beginning of `room`, and says how many bytes it took.
+fn put_varint(mut number: u64, room: &mut [u8]) -> usize {
+    let room: &mut [u8; VARINT_MAX] = room.first_chunk_mut().expect("there is room for the longest");
+    for (at, byte) in room.iter_mut().enumerate() {
+        *byte = number.to_le_bytes()[0];
+        if number < 0x80 {
+            return at + 1;
+        }
+        *byte |= 0x80;
+        number >>= 7;
+    }
+    VARINT_MAX
+}
+
+const fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
 /// The rows of these columns; none if this version of Core can't read them.
@@ -52,7 +103,11 @@ pub(super) fn from_wire(columns: &wire::UsageColumns, received_at: Time) -> Opti
                 .map_or(Some(None), |it| suspicion_from_wire(*it))?,
         })
     };
-    (0..length).map(row).collect()
+    let mut rows = Vec::with_capacity(length);
+    for at in 0..length {
+        rows.push(row(at)?);
+    }
+    Some(rows)
 }
 
 /// A row as it was written before there were columns.
@@ -109,11 +164,19 @@ mod tests {
         }
     }
 
+    fn written(rows: &[UsageRow], at: Time) -> wire::UsageColumns {
+        let mut message = Vec::new();
+        write(rows, at, &mut message);
+        let columns = wire::UsageColumns::decode(message.as_slice()).unwrap();
+        assert_eq!(columns.encode_to_vec(), message);
+        columns
+    }
+
     #[test]
     fn columns_that_do_not_fit_together_are_no_rows() {
         let at = Time::from_millis(125_000);
         let rows = [row(1, None), row(2, Some(Suspicion::NoClient))];
-        let whole = to_wire(&rows, at);
+        let whole = written(&rows, at);
         assert_eq!(
             (&whole.minutes[..], whole.suspicions.len()),
             (&[-60_000, -60_000][..], 2)
@@ -140,7 +203,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_suspicion_where_there_is_none() {
         let at = Time::from_millis(60_000);
-        let columns = to_wire(&[row(1, None)], at);
+        let columns = written(&[row(1, None)], at);
         assert_eq!((columns.suspicions.len(), columns.minutes[0]), (0, 0));
         assert_eq!(from_wire(&columns, at), Some(vec![row(1, None)]));
     }
@@ -173,7 +236,7 @@ mod tests {
             rows: rows.iter().map(alone).collect(),
             ..wire::Usage::default()
         };
-        let (columns, alone) = (to_wire(&rows, at).encoded_len(), alone.encoded_len());
+        let (columns, alone) = (written(&rows, at).encoded_len(), alone.encoded_len());
         assert!(3 * columns <= 2 * alone, "{columns} of {alone} bytes");
     }
 

@@ -2,27 +2,80 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use prost::Message as _;
+use prost::{
+    Message as _,
+    encoding::{WireType, encode_key, encode_varint},
+};
 
-use super::{columns, record};
+use super::{
+    columns::{self, VARINT_MAX},
+    record,
+};
 use crate::{
     model::{
         NodeId, Time, UserId,
         entry::{Entry, Identity, NodeFailure, Payload, Rejected, Report},
         session::SessionRow,
-        usage::OutboundRow,
+        usage::{OutboundRow, UsageRow},
     },
     proto::journal as wire,
 };
 
+/// The field of `wire::Entry` that has them.
+const USAGE_COLUMNS: u32 = 8;
+
 /// An entry in bytes, with room for a record's head before it.
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
-    let message = wire::Entry {
+    let head = wire::Entry {
         node_id: entry.node.0,
         received_at: entry.received_at.millis(),
-        payload: Some(payload_to_wire(&entry.payload, entry.received_at)),
+        payload: None,
     };
-    let mut frame = Vec::with_capacity(record::HEAD + message.encoded_len());
+    let payload = match &entry.payload {
+        Payload::Usage(report) => return encode_usage(&head, report, entry.received_at),
+        Payload::OutboundUsage(report) => wire::entry::Payload::OutboundUsage(wire::OutboundUsage {
+            identity: Some(identity_to_wire(report.identity)),
+            rows: report.rows.iter().map(outbound_to_wire).collect(),
+            rejected: report.rejected.iter().map(rejected_to_wire).collect(),
+        }),
+        Payload::SessionEvents(report) => wire::entry::Payload::SessionEvents(wire::SessionEvents {
+            identity: Some(identity_to_wire(report.identity)),
+            rows: report.rows.iter().map(session_to_wire).collect(),
+            rejected: report.rejected.iter().map(rejected_to_wire).collect(),
+        }),
+        Payload::ConfigApplied { revision } => {
+            wire::entry::Payload::ConfigApplied(wire::ConfigApplied { revision: *revision })
+        }
+        Payload::NodeError(failure) => wire::entry::Payload::NodeError(wire::NodeError {
+            revision: failure.revision,
+            message: failure.message.clone(),
+            code: failure.code.clone().unwrap_or_default(),
+            details_json: failure.details_json.clone().unwrap_or_default(),
+        }),
+    };
+    let payload = Some(payload);
+    frame(&wire::Entry { payload, ..head }, 0)
+}
+
+/// Most of what is written is usage.
+fn encode_usage(head: &wire::Entry, report: &Report<UsageRow>, received_at: Time) -> Vec<u8> {
+    let about = wire::UsageColumns {
+        identity: Some(identity_to_wire(report.identity)),
+        rejected: report.rejected.iter().map(rejected_to_wire).collect(),
+        ..wire::UsageColumns::default()
+    };
+    let mut usage = about.encode_to_vec();
+    columns::write(&report.rows, received_at, &mut usage);
+    let mut frame = frame(head, 2 * VARINT_MAX + usage.len());
+    encode_key(USAGE_COLUMNS, WireType::LengthDelimited, &mut frame);
+    encode_varint(usage.len() as u64, &mut frame);
+    frame.extend_from_slice(&usage);
+    frame
+}
+
+/// Room for a record's head, this message, and room for so much more.
+fn frame(message: &wire::Entry, more: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(record::HEAD + message.encoded_len() + more);
     frame.resize(record::HEAD, 0);
     message.encode_raw(&mut frame);
     frame
@@ -48,35 +101,6 @@ pub(super) fn rows(entry: &Entry) -> usize {
         Payload::ConfigApplied { .. } | Payload::NodeError(_) => 1,
     };
     rows.max(1)
-}
-
-fn payload_to_wire(payload: &Payload, received_at: Time) -> wire::entry::Payload {
-    match payload {
-        Payload::Usage(report) => wire::entry::Payload::UsageColumns(wire::UsageColumns {
-            identity: Some(identity_to_wire(report.identity)),
-            rejected: report.rejected.iter().map(rejected_to_wire).collect(),
-            ..columns::to_wire(&report.rows, received_at)
-        }),
-        Payload::OutboundUsage(report) => wire::entry::Payload::OutboundUsage(wire::OutboundUsage {
-            identity: Some(identity_to_wire(report.identity)),
-            rows: report.rows.iter().map(outbound_to_wire).collect(),
-            rejected: report.rejected.iter().map(rejected_to_wire).collect(),
-        }),
-        Payload::SessionEvents(report) => wire::entry::Payload::SessionEvents(wire::SessionEvents {
-            identity: Some(identity_to_wire(report.identity)),
-            rows: report.rows.iter().map(session_to_wire).collect(),
-            rejected: report.rejected.iter().map(rejected_to_wire).collect(),
-        }),
-        Payload::ConfigApplied { revision } => {
-            wire::entry::Payload::ConfigApplied(wire::ConfigApplied { revision: *revision })
-        }
-        Payload::NodeError(failure) => wire::entry::Payload::NodeError(wire::NodeError {
-            revision: failure.revision,
-            message: failure.message.clone(),
-            code: failure.code.clone().unwrap_or_default(),
-            details_json: failure.details_json.clone().unwrap_or_default(),
-        }),
-    }
 }
 
 fn payload_from_wire(payload: wire::entry::Payload, received_at: Time) -> Option<Payload> {
@@ -191,7 +215,7 @@ mod tests {
     use proptest::{collection::vec, option, prelude::*};
 
     use super::*;
-    use crate::model::{ProtocolId, SubscriptionId, suspect::Suspicion, usage::UsageRow};
+    use crate::model::{ProtocolId, SubscriptionId, suspect::Suspicion};
 
     fn time() -> impl Strategy<Value = Time> {
         any::<i64>().prop_map(Time::from_millis)
@@ -272,6 +296,8 @@ mod tests {
             let entry = Entry { node: NodeId(node), received_at, payload };
             let frame = encode(&entry);
             prop_assert!(frame.len() > record::HEAD, "a payload is never empty");
+            let message = wire::Entry::decode(&frame[record::HEAD..]).unwrap();
+            prop_assert_eq!(message.encode_to_vec(), &frame[record::HEAD..], "as prost would write it");
             prop_assert_eq!(decode(&frame[record::HEAD..]), Some(entry));
         }
 

@@ -9,14 +9,33 @@ use super::nodeservice as wire;
 /// The least that an item takes on the wire: the number of its field, and its length.
 const ITEM_MIN: usize = 2;
 
+/// What items of a usual message take on the wire, at the least: small numbers, and a time as RFC 3339 has it.
+const USAGE_ENTRY: usize = 36;
+const ONLINE_USER: usize = 40;
+
 /// A message whose lists have a limit.
 pub trait Bounded {
     /// What its lists are called, and the numbers of the fields that lead to each.
     const LISTS: &'static [(&'static str, &'static [u32])] = &[];
+
+    /// An empty one, with room for the items of a usual message of so many bytes: a list that grows is copied each time.
+    fn with_room(_bytes: usize) -> Self
+    where
+        Self: Default,
+    {
+        Self::default()
+    }
 }
 
 impl Bounded for wire::ReportUsageRequest {
     const LISTS: &'static [(&'static str, &'static [u32])] = &[("entries", &[2])];
+
+    fn with_room(bytes: usize) -> Self {
+        Self {
+            entries: room(bytes / USAGE_ENTRY),
+            ..Self::default()
+        }
+    }
 }
 
 impl Bounded for wire::ReportOutboundUsageRequest {
@@ -25,6 +44,17 @@ impl Bounded for wire::ReportOutboundUsageRequest {
 
 impl Bounded for wire::ReportOnlineUsersRequest {
     const LISTS: &'static [(&'static str, &'static [u32])] = &[("users", &[2]), ("ips of all users", &[2, 3])];
+
+    fn with_room(bytes: usize) -> Self {
+        Self {
+            users: room(bytes / ONLINE_USER),
+            ..Self::default()
+        }
+    }
+}
+
+fn room<T>(items: usize) -> Vec<T> {
+    Vec::with_capacity(items.min(MAX_ITEMS))
 }
 
 macro_rules! without_lists {

@@ -65,7 +65,10 @@ impl<D: prost::Message + Bounded + Default> Decoder for NamedDecoder<D> {
                 "{list} must have at most {MAX_ITEMS} items"
             )));
         }
-        let decoded = D::decode(message).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut decoded = D::with_room(message.len());
+        decoded
+            .merge(message)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         buf.advance(buf.remaining());
         Ok(Some(decoded))
     }
