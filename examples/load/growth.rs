@@ -51,7 +51,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let before = core.switches()?;
         tokio::time::sleep(Duration::from_secs(plan.rest)).await;
-        let switches = core.switches()?.saturating_sub(before) / plan.rest;
+        let switches = core.switches_since(&before)? / plan.rest;
         let memory = core.mebibytes("VmRSS");
         println!("| {nodes} | {:.1} s | {memory} MiB | {switches} |", took.as_secs_f64());
         worlds.push(World { ground, core });

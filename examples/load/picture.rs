@@ -83,6 +83,8 @@ fn groups(text: &str) -> Vec<Group> {
                     servers: Vec::new(),
                 });
             }
+        } else if !line.starts_with('|') {
+            open = false;
         }
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         if let ["", name, rate, ratio, _, _, _, ""] = cells[..]

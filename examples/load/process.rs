@@ -1,6 +1,8 @@
 //! Servers as processes of their own, and what they cost.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -18,6 +20,9 @@ use super::{
 
 /// More lines than these of what a server calls an error are not repeated.
 const SAID_MAX: usize = 20;
+
+/// A count for each thread.
+pub type Switches = BTreeMap<OsString, u64>;
 
 /// A server that runs; killed with this value.
 pub struct Process {
@@ -110,17 +115,26 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// How often its threads went to sleep since their start: each time something had woken them up.
-    pub fn switches(&self) -> anyhow::Result<u64> {
-        let mut switches = 0;
+    /// How often each of its threads went to sleep since its start: each time something had woken it up.
+    pub fn switches(&self) -> anyhow::Result<Switches> {
+        let mut switches = Switches::new();
         for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = std::fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+            let task = task?;
+            let text = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
             let line = text
                 .lines()
                 .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            switches += line.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
+            if let Some(count) = line {
+                switches.insert(task.file_name(), count.trim().parse()?);
+            }
         }
         Ok(switches)
+    }
+
+    /// How often they did since then. What a thread did that ended meanwhile is not known.
+    pub fn switches_since(&self, before: &Switches) -> anyhow::Result<u64> {
+        let since = |(thread, now): (OsString, u64)| now - before.get(&thread).copied().unwrap_or(0);
+        Ok(self.switches()?.into_iter().map(since).sum())
     }
 
     /// What it has in memory, in MiB: `VmRSS` is now, `VmHWM` the most there ever was.
