@@ -1,6 +1,6 @@
 //! The parts that a reader of everything can take in any order, or several at a time: the journal's segments.
 
-use super::{JournalError, ledger::locked, shared::Shared};
+use super::{JournalError, shared::Shared};
 use crate::model::{JournalId, Position};
 
 /// What is in one segment.
@@ -16,16 +16,12 @@ pub struct Part {
 
 /// See [`super::Journal::parts`].
 pub(super) fn parts(shared: &Shared, journal: JournalId, after: Position) -> Result<Vec<Part>, JournalError> {
-    let durable = shared.durable();
-    let volumes = locked(&shared.volumes);
-    let volume = volumes
-        .iter()
-        .find(|it| it.id == journal)
-        .ok_or(JournalError::Unknown(journal))?;
-    let parts = volume.segments.iter().enumerate().map(|(index, held)| Part {
-        journal,
-        after: after.max(Position(held.segment.first.0.saturating_sub(1))),
-        upto: volume.last_of(index, durable),
-    });
-    Ok(parts.filter(|part| part.upto > part.after).collect())
+    shared.with_volume(journal, |volume, durable| {
+        let parts = volume.segments.iter().enumerate().map(|(index, held)| Part {
+            journal,
+            after: after.max(Position(held.segment.first.0.saturating_sub(1))),
+            upto: volume.last_of(index, durable),
+        });
+        parts.filter(|part| part.upto > part.after).collect()
+    })
 }

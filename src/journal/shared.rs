@@ -42,14 +42,21 @@ impl Shared {
         *self.durable.borrow()
     }
 
-    /// Where to read a position.
-    pub fn place(&self, journal: JournalId, position: Position) -> Result<Place, JournalError> {
+    /// Looks at a generation, and at the last durable position of the open one.
+    pub fn with_volume<T>(
+        &self,
+        journal: JournalId,
+        look: impl FnOnce(&Volume, Position) -> T,
+    ) -> Result<T, JournalError> {
         let durable = self.durable();
         let volumes = locked(&self.volumes);
         let volume = volumes.iter().find(|it| it.id == journal);
-        volume
-            .map(|it| it.place(position, durable))
-            .ok_or(JournalError::Unknown(journal))
+        volume.map(|it| look(it, durable)).ok_or(JournalError::Unknown(journal))
+    }
+
+    /// Where to read a position.
+    pub fn place(&self, journal: JournalId, position: Position) -> Result<Place, JournalError> {
+        self.with_volume(journal, |volume, durable| volume.place(position, durable))
     }
 
     /// Adds a segment to the open generation.
