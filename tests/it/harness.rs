@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod redis;
 pub mod rpc;
+pub mod waited;
 
 pub use self::{
     core::SAMPLE,

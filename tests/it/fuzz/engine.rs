@@ -17,7 +17,7 @@ use super::{
     mutate::{Batch, Kind, Mutants},
     panics,
 };
-use crate::harness::memory::memory;
+use crate::harness::{memory::memory, waited::waited};
 
 /// No input may take longer.
 const TIME_MAX: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ const MEMORY_MAX_MIB: u64 = 512;
 /// More faults than these are not looked for.
 const FAULTS_MAX: usize = 10;
 
-/// How often a slow input is tried alone: it is slow only if it is so each time, whoever else keeps the machine busy.
+/// How often a slow input is tried alone: it is slow only if it is so each time, without the time it waited for a processor that others had.
 const SLOW_TRIES: usize = 3;
 
 /// What became of an input: whether it was taken, or the words of a fault.
@@ -188,13 +188,14 @@ impl<T: Target> Session<T> {
     fn alone(&self, input: &Vec<u8>) -> Option<String> {
         let mut slow = Duration::MAX;
         for _ in 0..SLOW_TRIES {
+            let before = waited();
             let mut tried = self.try_all(std::slice::from_ref(input));
             let (verdict, took) = tried.pop()?;
             let panics = panics::take();
             if let Some(fault) = verdict.err().or(panics) {
                 return Some(fault);
             }
-            slow = slow.min(took);
+            slow = slow.min(took.saturating_sub(waited().saturating_sub(before)));
             if slow <= TIME_MAX {
                 return None;
             }
