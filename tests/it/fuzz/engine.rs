@@ -25,6 +25,12 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 /// No target may need more.
 const MEMORY_MAX_MIB: u64 = 512;
 
+/// The most of it is looked up this often: reading it takes 1 % of this.
+const WEIGHED_EVERY: Duration = Duration::from_millis(2);
+
+/// What makes it so much larger than ever is told.
+const LEAP_MIB: u64 = 32;
+
 /// More faults than these are not looked for.
 const FAULTS_MAX: usize = 10;
 
@@ -106,6 +112,9 @@ struct Session<T> {
     in_world: usize,
     taken: usize,
     worst: Duration,
+    weighed: Stopwatch,
+    /// The most memory that was told.
+    peak_mib: u64,
     faults: Vec<String>,
 }
 
@@ -127,6 +136,8 @@ impl<T: Target> Session<T> {
             in_world: 0,
             taken: 0,
             worst: Duration::ZERO,
+            weighed: Stopwatch::start(),
+            peak_mib: peak_mib(),
             faults: Vec::new(),
         }
     }
@@ -152,6 +163,7 @@ impl<T: Target> Session<T> {
         let tried = self.try_all(inputs);
         self.inputs += inputs.len();
         self.in_world += inputs.len();
+        self.weigh(inputs);
         let panics = panics::take();
         let mut found = 0;
         for (input, (verdict, took)) in inputs.iter().zip(tried) {
@@ -203,6 +215,28 @@ impl<T: Target> Session<T> {
         Some(format!("it takes {slow:?}"))
     }
 
+    /// Tells after which inputs the process was larger than ever; if it is too large, they are kept.
+    fn weigh(&mut self, inputs: &[Vec<u8>]) {
+        if self.weighed.elapsed() < WEIGHED_EVERY {
+            return;
+        }
+        let peak = peak_mib();
+        if peak >= self.peak_mib + LEAP_MIB {
+            let sizes: Vec<_> = inputs.iter().map(Vec::len).collect();
+            eprintln!(
+                "{}: {peak} MiB after {} inputs, the last of {sizes:?} bytes",
+                self.name, self.inputs
+            );
+            if self.peak_mib < MEMORY_MAX_MIB && peak >= MEMORY_MAX_MIB {
+                for input in inputs {
+                    self.keep(input, &format!("{peak} MiB"));
+                }
+            }
+            self.peak_mib = peak;
+        }
+        self.weighed = Stopwatch::start();
+    }
+
     fn keep(&mut self, input: &[u8], fault: &str) {
         fs::create_dir_all(&self.folder).unwrap();
         let file = self.folder.join(format!("{:08x}", crc32fast::hash(input)));
@@ -216,7 +250,7 @@ impl<T: Target> Session<T> {
         let took = self.watch.elapsed().as_secs_f64();
         self.runtime.block_on(self.target.end());
         let late = panics::take();
-        let memory = memory(std::process::id(), "VmHWM") >> 20;
+        let memory = peak_mib();
         let line = format!(
             "| {} | {} | {:.0} | {} | {:.0} | {memory} | {} |",
             self.name,
@@ -235,6 +269,11 @@ impl<T: Target> Session<T> {
         assert_eq!(late, None, "it came after the inputs");
         assert!(memory < MEMORY_MAX_MIB, "{memory} MiB");
     }
+}
+
+/// The most that the process has had, in MiB.
+fn peak_mib() -> u64 {
+    memory(std::process::id(), "VmHWM") >> 20
 }
 
 /// Falls, in the ways that a target can, at the inputs that say so.
