@@ -41,6 +41,7 @@ use crate::{
     data_dir::DataDir,
     events::Events,
     flush::actor::{Drain, FlushActor},
+    http,
     journal::{self, Disk, Journal, RealDisk},
     node::registry::Nodes,
     presence::actor::SaveAll,
@@ -192,6 +193,11 @@ impl Core {
     /// What happens.
     pub const fn events(&self) -> &Events {
         &self.ground.events
+    }
+
+    /// What [`http::admin_app`] needs to serve the admin API without a listener.
+    pub fn admin(&self) -> (Arc<http::admin::Door>, Arc<http::ops::Ops>) {
+        self.servers.admin.clone()
     }
 
     /// Moves everything that was acknowledged until now to the store.

@@ -14,8 +14,9 @@ pub mod turns;
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
-    App, HttpRequest, Resource,
-    dev::Server,
+    App, Error, HttpRequest, Resource,
+    body::MessageBody,
+    dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::from_fn,
     web::{self, Data, delete, get, post, put, resource, scope},
 };
@@ -51,23 +52,36 @@ pub fn node_server(listener: Listener, door: Arc<node::Door>, ops: Arc<ops::Ops>
     })
 }
 
-/// The admin listener: `/admin/*`, `/metrics`.
+/// The admin listener.
 pub fn admin_server(listener: Listener, door: Arc<admin::Door>, ops: Arc<ops::Ops>) -> std::io::Result<Server> {
-    let (door, ops) = (Data::from(door), Data::from(ops));
-    listener.serve(move || {
-        App::new()
-            .wrap(from_fn(turns::turns))
-            .wrap(from_fn(measure::measure))
-            .app_data(door.clone())
-            .app_data(ops.clone())
-            .service(
-                scope("/admin")
-                    .configure(admin_routes)
-                    .default_service(web::to(not_found)),
-            )
-            .service(only("/metrics").route(get().to(ops::metrics)))
-            .default_service(web::to(not_found))
-    })
+    listener.serve(move || admin_app(Arc::clone(&door), Arc::clone(&ops)))
+}
+
+/// What the admin listener serves: `/admin/*`, `/metrics`. It needs no listener to be called.
+pub fn admin_app(
+    door: Arc<admin::Door>,
+    ops: Arc<ops::Ops>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .wrap(from_fn(turns::turns))
+        .wrap(from_fn(measure::measure))
+        .app_data(Data::from(door))
+        .app_data(Data::from(ops))
+        .service(
+            scope("/admin")
+                .configure(admin_routes)
+                .default_service(web::to(not_found)),
+        )
+        .service(only("/metrics").route(get().to(ops::metrics)))
+        .default_service(web::to(not_found))
 }
 
 fn admin_routes(routes: &mut web::ServiceConfig) {

@@ -29,6 +29,7 @@ pub(super) struct Servers {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) grpc: GrpcServer,
     pub(super) http: Vec<ServerHandle>,
+    pub(super) admin: (Arc<http::admin::Door>, Arc<http::ops::Ops>),
     /// Ends the streams of events, which never end by themselves.
     stopping: watch::Sender<bool>,
 }
@@ -81,11 +82,11 @@ impl Servers {
             registrar,
         };
         let (stopping, stopped) = watch::channel(false);
-        let admin_door = http::admin::Door {
+        let admin_door = Arc::new(http::admin::Door {
             admins,
             desk,
             feed: Feed::new(ground.events.clone(), clock, stopped),
-        };
+        });
         let listeners = Listeners::bind(settings, tls, limits)?;
         let ports = listeners.ports()?;
         let served = Served {
@@ -98,7 +99,7 @@ impl Servers {
         let grpc = GrpcServer::start(listeners.grpc, &live.shards, &served).await?;
         let servers = [
             http::node_server(listeners.http, Arc::new(node_door), Arc::clone(&ops))?,
-            http::admin_server(listeners.admin, Arc::new(admin_door), ops)?,
+            http::admin_server(listeners.admin, Arc::clone(&admin_door), Arc::clone(&ops))?,
         ];
         let http = servers.iter().map(actix_web::dev::Server::handle).collect();
         for server in servers {
@@ -113,6 +114,7 @@ impl Servers {
             ready,
             grpc,
             http,
+            admin: (admin_door, ops),
             stopping,
         })
     }

@@ -10,6 +10,7 @@
 
 mod admin_bodies;
 mod calls;
+mod direct;
 mod engine;
 mod forwarded;
 mod import;

@@ -1,18 +1,19 @@
-//! The body of every change that an admin can make, to the handler, with a good token. What was made is deleted again, so that the
+//! The body of every change that an admin can make, to the handler, with a good token and without a listener. What was made is deleted again, so that the
 //! catalogue stays small.
 
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    calls::{Http, http_judged},
+    calls::http_judged,
+    direct::Direct,
     engine::{self, Plan, Target, Verdict},
     mutate::Kind,
     world::{self, World},
 };
 use crate::{
     admin::kinds::{self, Kind as Rows},
-    harness::core::{ADMIN_TOKEN, SAMPLE},
+    harness::core::SAMPLE,
 };
 
 struct Change {
@@ -25,7 +26,7 @@ struct Change {
     /// The row that was made of it.
     row: String,
     world: Option<World>,
-    door: Http,
+    direct: Option<Direct>,
 }
 
 impl Target for Change {
@@ -33,12 +34,12 @@ impl Target for Change {
     const WORLD: usize = 20_000;
 
     async fn renew(&mut self) {
-        let world = world::another(&mut self.world).await;
-        self.door = Http::new(world.ports.admin, "authorization", &format!("Bearer {ADMIN_TOKEN}"));
+        self.direct = None;
+        let direct = self.direct.insert(world::another(&mut self.world).await.admin().await);
         self.row = match &self.first {
             None => self.path.clone(),
             Some((path, least)) => {
-                let made = self.door.send(Method::POST, path, least.to_string().as_bytes()).await;
+                let made = direct.send(Method::POST, path, least.to_string().as_bytes()).await;
                 let (status, answer) = made.unwrap();
                 assert_eq!(status, 201, "{path}: {answer:?}");
                 let row: Value = serde_json::from_slice(&answer).unwrap();
@@ -48,13 +49,14 @@ impl Target for Change {
     }
 
     async fn attempt(&self, input: &[u8]) -> Verdict {
-        let (status, answer) = self.door.send(self.method.clone(), &self.row, input).await?;
+        let direct = self.direct.as_ref().expect("there is a world");
+        let (status, answer) = direct.send(self.method.clone(), &self.row, input).await?;
         if status == 201 {
             let made: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
             let alone = std::slice::from_ref(&made);
             for row in made["items"].as_array().map_or(alone, Vec::as_slice) {
                 let path = format!("{}/{}", self.own, row["id"]);
-                let (status, answer) = self.door.send(Method::DELETE, &path, b"").await?;
+                let (status, answer) = direct.send(Method::DELETE, &path, b"").await?;
                 http_judged(status, &answer)?;
             }
         }
@@ -62,6 +64,7 @@ impl Target for Change {
     }
 
     async fn end(&mut self) {
+        self.direct = None;
         world::end(&mut self.world).await;
     }
 }
@@ -84,7 +87,7 @@ fn run_after(
         first,
         row: String::new(),
         world: None,
-        door: Http::new(0, "authorization", ""),
+        direct: None,
     };
     let plan = Plan {
         name,

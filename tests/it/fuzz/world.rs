@@ -6,7 +6,10 @@ use serde_json::json;
 use tempfile::TempDir;
 use vpn_core::app::{Parts, Ports, commands};
 
-use super::calls::{Grpc, Http, KEY};
+use super::{
+    calls::{Grpc, Http, KEY},
+    direct::Direct,
+};
 use crate::{
     faults::fleet::Place,
     harness::{
@@ -55,6 +58,12 @@ impl World {
             code,
             _dir: dir,
         }
+    }
+
+    /// Its admin API, with no listener before it.
+    pub async fn admin(&self) -> Direct {
+        let (door, ops) = self.inside.door.clone();
+        Direct::new(door, ops).await
     }
 
     /// Stops it.

@@ -1,6 +1,6 @@
 //! Core inside the test's own process, so that the test can give it a clock, a store or a disk of its own.
 
-use std::{ffi::OsString, path::Path, thread::JoinHandle};
+use std::{ffi::OsString, path::Path, sync::Arc, thread::JoinHandle};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tokio::sync::oneshot;
@@ -9,6 +9,7 @@ use vpn_core::{
     cli::Cli,
     config::{self, Settings},
     events::Events,
+    http::{admin::Door, ops::Ops},
 };
 
 use super::{core::ADMIN_TOKEN, http::Admin};
@@ -19,6 +20,8 @@ pub struct Inside {
     pub ports: Ports,
     /// What happens in it.
     pub events: Events,
+    /// What serves its admin API.
+    pub door: (Arc<Door>, Arc<Ops>),
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,19 +41,21 @@ impl Inside {
                 match Core::start(&settings, parts).await {
                     Ok(core) => {
                         started
-                            .send(Ok((core.ports(), core.events().clone())))
+                            .send(Ok((core.ports(), core.events().clone(), core.admin())))
+                            .ok()
                             .expect("the test waits");
                         stopped.await.expect("the test says stop");
                         core.stop().await;
                     }
-                    Err(error) => started.send(Err(format!("{error:#}"))).expect("the test waits"),
+                    Err(error) => started.send(Err(format!("{error:#}"))).ok().expect("the test waits"),
                 }
             });
         });
         match start.await.expect("the thread says how it went") {
-            Ok((ports, events)) => Ok(Self {
+            Ok((ports, events, door)) => Ok(Self {
                 ports,
                 events,
+                door,
                 stop: Some(stop),
                 thread: Some(thread),
             }),

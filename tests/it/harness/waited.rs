@@ -15,7 +15,7 @@ pub fn waited() -> Duration {
         let text = task.and_then(|task| fs::read_to_string(task.path().join("schedstat")));
         let waited = text
             .iter()
-            .flat_map(|it| it.split_whitespace().nth(1))
+            .filter_map(|it| it.split_whitespace().nth(1))
             .flat_map(str::parse::<u64>);
         nanos += waited.sum::<u64>();
     }
