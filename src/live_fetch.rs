@@ -16,6 +16,7 @@ use sha2::Sha256;
 
 use crate::model::{
     Time,
+    json::{Room, bounded},
     secrets::SecretHash,
     stats::{StatsSnapshot, SystemStats, XrayStats},
 };
@@ -152,6 +153,7 @@ struct Answer {
 }
 
 fn parse(body: &[u8], received_at: Time) -> Result<StatsSnapshot, String> {
+    bounded(body, Room::TREE).map_err(|error| error.to_string())?;
     let mut json = serde_json::Deserializer::from_slice(body);
     let answer: Result<Answer, _> = serde_path_to_error::deserialize(&mut json);
     let answer = answer.map_err(|error| match error.path().to_string() {
@@ -245,6 +247,9 @@ mod tests {
         for garbage in ["", "<html>", "[]", "null", "{}", "{\"system\":{}}"] {
             assert!(parse(garbage.as_bytes(), Time::default()).is_err(), "{garbage}");
         }
+        let mut large = answer();
+        large["mtproto"] = json!({"a": vec![json!({}); 10_000]});
+        assert!(read(&large).unwrap_err().contains("at most 10000 objects and arrays"));
         let twice = format!("{0}{0}", answer());
         assert!(parse(twice.as_bytes(), Time::default()).is_err());
     }

@@ -117,10 +117,12 @@ pub struct ReportError {
     pub details_json: Option<String>,
 }
 
-/// The longest error message and details that are kept, in bytes.
+/// The longest error message and its short name that are kept, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
 const CODE_MAX: usize = 256;
-const DETAILS_MAX: usize = 64 << 10;
+
+/// The longest details that are kept whole, in bytes of JSON.
+pub const DETAILS_MAX: usize = 64 << 10;
 
 impl ReportError {
     /// An error whose texts are cut to what is kept. Details that are too long are kept as the beginning of their text.

@@ -55,7 +55,7 @@ pub fn stats(request: &wire::ReportNodeStatsRequest) -> Result<ReportStats, Stat
         .system
         .as_ref()
         .ok_or_else(|| Status::invalid_argument("system is required"))?;
-    let mtproto = json::bounded(request.mtproto_json.as_bytes())
+    let mtproto = json::bounded(request.mtproto_json.as_bytes(), json::Room::TREE)
         .is_ok()
         .then(|| serde_json::from_str(&request.mtproto_json).ok())
         .flatten();

@@ -16,7 +16,10 @@ use serde::{
     de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::{model::json::bounded, packing::Packing};
+use crate::{
+    model::json::{Room, bounded},
+    packing::Packing,
+};
 
 use super::{error::ApiError, turns};
 
@@ -42,7 +45,7 @@ pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: 
 
 /// Decodes JSON; the first bad field is named by its path.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    bounded(body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    bounded(body, Room::REQUEST).map_err(|error| ApiError::bad_request(error.to_string()))?;
     // serde_json itself does not look into texts that nobody reads.
     let body = std::str::from_utf8(body)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;

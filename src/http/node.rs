@@ -9,8 +9,11 @@ use actix_web::{
 };
 use compact_str::CompactString;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, Unexpected},
+};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     auth::{AuthError, Authenticator, Caller, limits::Call, registration::Registrar},
@@ -21,7 +24,8 @@ use crate::{
         usage::{OutboundItem, UsageItem},
     },
     node::{
-        ConfirmApplied, Heartbeat, OutboundReport, Receipt, ReportError, SessionReport, UsageReport, registry::Nodes,
+        ConfirmApplied, DETAILS_MAX, Heartbeat, OutboundReport, Receipt, ReportError, SessionReport, UsageReport,
+        registry::Nodes,
     },
 };
 
@@ -274,14 +278,31 @@ pub async fn config_applied(door: Data<Door>, request: HttpRequest, payload: Pay
 struct ErrorDto {
     message: String,
     code: Option<String>,
-    details: Option<Map<String, Value>>,
+    details: Option<Details>,
+}
+
+/// The JSON of an object. What is too long to be kept is not made a tree, which may be many times as large.
+struct Details(String);
+
+impl<'de> Deserialize<'de> for Details {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        if !text.get().starts_with('{') {
+            return Err(D::Error::invalid_type(Unexpected::Other("another value"), &"an object"));
+        }
+        if text.get().len() > DETAILS_MAX {
+            return Ok(Self(Box::<str>::from(text).into_string()));
+        }
+        let object: Map<String, Value> = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        Ok(Self(Value::Object(object).to_string()))
+    }
 }
 
 /// `POST /node/error`
 pub async fn report_error(door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&door, &request, Call::Error).await?;
     let dto: ErrorDto = body::json(&request, payload).await?;
-    let details = dto.details.map(|details| Value::Object(details).to_string());
+    let details = dto.details.map(|Details(json)| json);
     door.nodes
         .report_error(caller.node, ReportError::cut(dto.message, dto.code, details))
         .await?;

@@ -7,11 +7,31 @@ use super::entry::MAX_ITEMS;
 /// The deepest JSON.
 pub const DEPTH_MAX: usize = 32;
 
-/// The most values in all: as many items as a request may hold, of ten fields each.
-pub const VALUES_MAX: usize = 10 * MAX_ITEMS;
-
 /// The longest name that an error repeats of each field on the way, in bytes.
 const NAME_MAX: usize = 64;
+
+/// How much JSON may hold in all.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Values that stand beside others.
+    pub values: usize,
+    /// Objects and arrays: as a tree, an object of one field is five bytes of text and over 600 of memory.
+    pub containers: usize,
+}
+
+impl Room {
+    /// Of a request: as many items as it may have, of ten fields each, and another object or array in each.
+    pub const REQUEST: Self = Self {
+        values: 10 * MAX_ITEMS,
+        containers: 2 * MAX_ITEMS,
+    };
+
+    /// Of what nobody has a form for, so that it becomes a tree: together a tree takes at most some 12 MB.
+    pub const TREE: Self = Self {
+        values: 50_000,
+        containers: 10_000,
+    };
+}
 
 /// What there is too much of.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +43,11 @@ pub enum TooMuch {
     #[error("{0} must have at most {MAX_ITEMS} items")]
     Items(String),
     /// Values of any kind.
-    #[error("the body must have at most {VALUES_MAX} values")]
-    Values,
+    #[error("the body must have at most {0} values")]
+    Values(usize),
+    /// Objects and arrays, wherever they are.
+    #[error("the body must have at most {0} objects and arrays")]
+    Containers(usize),
 }
 
 /// An array or an object that is open.
@@ -37,10 +60,10 @@ struct Level {
 }
 
 /// Whether this JSON may be read. Of a text that is none it says nothing.
-pub fn bounded(text: &[u8]) -> Result<(), TooMuch> {
+pub fn bounded(text: &[u8], room: Room) -> Result<(), TooMuch> {
     let mut open: Vec<Level> = Vec::with_capacity(DEPTH_MAX);
     let (mut in_string, mut escaped, mut began, mut string) = (false, false, 0, 0..0);
-    let mut values = 1;
+    let (mut values, mut containers) = (1, 0);
     for (at, byte) in text.iter().enumerate() {
         match byte {
             _ if escaped => escaped = false,
@@ -60,11 +83,17 @@ pub fn bounded(text: &[u8]) -> Result<(), TooMuch> {
                 }
             }
             b'{' | b'[' if open.len() == DEPTH_MAX => return Err(TooMuch::Deep),
-            b'{' | b'[' => open.push(Level {
-                is_array: *byte == b'[',
-                complete: 0,
-                name: 0..0,
-            }),
+            b'{' | b'[' => {
+                containers += 1;
+                if containers > room.containers {
+                    return Err(TooMuch::Containers(room.containers));
+                }
+                open.push(Level {
+                    is_array: *byte == b'[',
+                    complete: 0,
+                    name: 0..0,
+                });
+            }
             b'}' | b']' => drop(open.pop()),
             b',' => {
                 values += 1;
@@ -74,8 +103,8 @@ pub fn bounded(text: &[u8]) -> Result<(), TooMuch> {
                         return Err(TooMuch::Items(path(text, &open)));
                     }
                 }
-                if values > VALUES_MAX {
-                    return Err(TooMuch::Values);
+                if values > room.values {
+                    return Err(TooMuch::Values(room.values));
                 }
             }
             _ => {}
@@ -104,6 +133,10 @@ fn path(text: &[u8], open: &[Level]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bounded(text: &[u8]) -> Result<(), TooMuch> {
+        super::bounded(text, Room::REQUEST)
+    }
 
     fn array(items: usize) -> String {
         format!("[{}]", vec!["0"; items].join(","))
@@ -136,6 +169,13 @@ mod tests {
     fn values_count_in_all() {
         let text = |arrays| format!("[{}]", vec![array(MAX_ITEMS); arrays].join(","));
         assert_eq!(bounded(text(10).as_bytes()), Ok(()));
-        assert_eq!(bounded(text(11).as_bytes()), Err(TooMuch::Values));
+        assert_eq!(bounded(text(11).as_bytes()), Err(TooMuch::Values(500_000)));
+    }
+
+    #[test]
+    fn what_nests_counts_too() {
+        let text = |chains: usize| format!("[{}]", vec![r#"{"":[{"":[]}]}"#; chains].join(","));
+        assert_eq!(bounded(text(24_999).as_bytes()), Ok(()));
+        assert_eq!(bounded(text(25_000).as_bytes()), Err(TooMuch::Containers(100_000)));
     }
 }

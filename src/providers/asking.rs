@@ -10,12 +10,19 @@ use reqwest::{
 use url::Url;
 
 use super::ProviderError;
+use crate::model::json::{Room, bounded};
 
 /// How long a call may take, from the connection to the last byte of the answer.
 const TIME: Duration = Duration::from_secs(10);
 
 /// The most bytes of an answer: 1,000 addresses with all that is known of them are 1 MB.
 const BYTES: usize = 4 << 20;
+
+/// And what it may hold: fifty values of each address, some of them within others.
+const ROOM: Room = Room {
+    values: 100_000,
+    containers: 20_000,
+};
 
 /// The longest that a service can make us wait: what it says beyond that is a mistake.
 const WAIT_MOST: Duration = Duration::from_hours(1);
@@ -68,6 +75,7 @@ pub(super) async fn ask(request: RequestBuilder, unsaid: Duration) -> Result<Sai
             }
             body.extend_from_slice(&piece);
         }
+        bounded(&body, ROOM).map_err(|error| ProviderError::Garbage(error.to_string()))?;
         Ok(Said { headers, body })
     };
     tokio::time::timeout(TIME, asking)

@@ -136,6 +136,25 @@ async fn an_endless_answer_is_left_after_some_megabytes() {
     assert_eq!(scene.unknown().await, 0);
 }
 
+#[tokio::test]
+async fn an_answer_of_more_objects_than_anybody_needs_is_not_read() {
+    let scene = Scene::new().await;
+    let provider = StandIn::new(|asked, number| match (number, Reply::ip_api(asked, &[])) {
+        (0, Reply::Say(status, headers, body)) => {
+            let more = vec!["{}"; 20_000].join(",");
+            Reply::Say(status, headers, format!("[{more},{}", &body[1..]))
+        }
+        (_, reply) => reply,
+    })
+    .await;
+    scene.see(1, &public(0, 2)).await;
+    let mut job = scene.ip_api(&provider);
+    job.step().await;
+    assert_eq!((provider.calls(), scene.unknown().await), (1, 2));
+    scene.pass(&mut job, 120).await;
+    assert_eq!(scene.unknown().await, 0);
+}
+
 /// The one test that takes its time: 10 s.
 #[tokio::test]
 async fn a_provider_that_does_not_answer_is_left_in_10_s() {

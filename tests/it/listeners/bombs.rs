@@ -326,6 +326,49 @@ async fn what_asks_without_end_and_takes_nothing_costs_little() {
     scene.core.stop().await;
 }
 
+/// As many objects of one field within each other as JSON may be deep, below `above` levels, in one array after the other: so many bytes at most.
+fn nested(above: usize, bytes: usize) -> String {
+    let levels = 32 - above - 1;
+    let chain = format!("{}1{}", r#"{"":"#.repeat(levels), "}".repeat(levels));
+    let array = format!("[{}]", vec![chain.as_str(); 1_000].join(","));
+    vec![array.as_str(); bytes / (array.len() + 1)].join(",")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nests_is_not_many_times_as_large_in_memory() {
+    let scene = Scene::new().await;
+    let [mut node, admin] = scene.listeners();
+    node.route = "POST /node/error";
+    let details = |bytes| format!(r#"{{"message":"x","details":{{"a":[{}]}}}}"#, nested(3, bytes));
+    let most = usize::try_from(LIMIT).unwrap() - 100;
+    for (listener, body, status) in [
+        (&node, details(most), 400),
+        // About as much of it as there may be: it is cut, without being read.
+        (&node, details(450_000), 200),
+        (&admin, format!(r#"{{"users":[{}]}}"#, nested(2, most)), 400),
+    ] {
+        let attack = || async {
+            let answer = listener.status("identity", body.as_bytes()).await;
+            assert_eq!(answer, status, "{}", listener.route);
+        };
+        scene
+            .costs(&format!("{}, {} B", listener.route, body.len()), attack)
+            .await;
+    }
+    let mut message = vec![0x12, 0];
+    prost::encoding::bytes::encode(
+        4,
+        &format!(r#"{{"a":[{}]}}"#, nested(2, most)).into_bytes(),
+        &mut message,
+    );
+    let body = frame(0, &message);
+    let attack = || async {
+        assert_eq!(scene.rpc("ReportNodeStats", None, body.clone(), Then::End).await, "0");
+    };
+    scene.costs("ReportNodeStats", attack).await;
+    scene.core.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_elements_within_a_text_of_stats_are_nothing() {
     let scene = Scene::new().await;
