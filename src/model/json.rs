@@ -26,7 +26,7 @@ impl Room {
         containers: 2 * MAX_ITEMS,
     };
 
-    /// Of what nobody has a form for, so that it becomes a tree: together a tree takes at most some 12 MB.
+    /// Of what nobody has a form for, so that it becomes a tree.
     pub const TREE: Self = Self {
         values: 50_000,
         containers: 10_000,
