@@ -17,7 +17,10 @@ use super::{
     mutate::{Batch, Kind, Mutants},
     panics,
 };
-use crate::harness::{memory::memory, waited::waited};
+use crate::harness::{
+    memory::{forget_peak, memory},
+    waited::waited,
+};
 
 /// No input may take longer.
 const TIME_MAX: Duration = Duration::from_secs(1);
@@ -26,7 +29,7 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 const MEMORY_MAX_MIB: u64 = 512;
 
 /// Its memory is looked up at most this often, since that takes some 35 µs.
-const WEIGHED_EVERY: Duration = Duration::from_millis(2);
+const WEIGHED_EVERY: Duration = Duration::from_millis(5);
 
 /// What makes it so much larger than ever is told.
 const LEAP_MIB: u64 = 32;
@@ -113,8 +116,10 @@ struct Session<T> {
     taken: usize,
     worst: Duration,
     weighed: Stopwatch,
-    /// The most memory that was told.
+    /// The most memory that it had while inputs were tried.
     peak_mib: u64,
+    /// The most that was told.
+    told_mib: u64,
     faults: Vec<String>,
 }
 
@@ -138,6 +143,7 @@ impl<T: Target> Session<T> {
             worst: Duration::ZERO,
             weighed: Stopwatch::start(),
             peak_mib: peak_mib(),
+            told_mib: peak_mib(),
             faults: Vec::new(),
         }
     }
@@ -159,6 +165,10 @@ impl<T: Target> Session<T> {
         if self.in_world >= T::WORLD {
             self.runtime.block_on(self.target.renew());
             self.in_world = 0;
+        }
+        if self.weighed.elapsed() >= WEIGHED_EVERY {
+            // What made these inputs may have been many times as large as they are.
+            forget_peak(std::process::id());
         }
         let tried = self.try_all(inputs);
         self.inputs += inputs.len();
@@ -222,7 +232,8 @@ impl<T: Target> Session<T> {
         }
         let peak = peak_mib();
         let too_large = self.peak_mib < MEMORY_MAX_MIB && peak >= MEMORY_MAX_MIB;
-        if too_large || peak >= self.peak_mib + LEAP_MIB {
+        self.peak_mib = self.peak_mib.max(peak);
+        if too_large || peak >= self.told_mib + LEAP_MIB {
             let sizes: Vec<_> = inputs.iter().map(Vec::len).collect();
             eprintln!(
                 "{}: {peak} MiB after {} inputs, the last of {sizes:?} bytes",
@@ -233,7 +244,7 @@ impl<T: Target> Session<T> {
                     self.keep(input, &format!("{peak} MiB"));
                 }
             }
-            self.peak_mib = peak;
+            self.told_mib = peak;
         }
         self.weighed = Stopwatch::start();
     }
@@ -251,7 +262,7 @@ impl<T: Target> Session<T> {
         let took = self.watch.elapsed().as_secs_f64();
         self.runtime.block_on(self.target.end());
         let late = panics::take();
-        let memory = peak_mib();
+        let memory = self.peak_mib.max(peak_mib());
         let line = format!(
             "| {} | {} | {:.0} | {} | {:.0} | {memory} | {} |",
             self.name,

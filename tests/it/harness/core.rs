@@ -7,7 +7,11 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{eventually, http::Admin, memory::memory};
+use super::{
+    eventually,
+    http::Admin,
+    memory::{forget_peak, memory},
+};
 
 /// The token that tests give Core.
 pub const ADMIN_TOKEN: &str = "a-token-for-tests-only";
@@ -101,7 +105,7 @@ impl Core {
 
     /// From now on the peak is counted anew.
     pub fn forget_peak(&self) {
-        std::fs::write(self.proc("clear_refs"), "5").expect("it is our child");
+        forget_peak(self.child.id());
     }
 
     /// How many files and connections it has open.

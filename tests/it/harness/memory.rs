@@ -9,3 +9,8 @@ pub fn memory(pid: u32, line: &str) -> u64 {
         .and_then(|kib| kib.parse::<u64>().ok());
     kib.expect("Linux says how much") << 10
 }
+
+/// From now on the most that this process ever held is counted anew.
+pub fn forget_peak(pid: u32) {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("it is ours");
+}
