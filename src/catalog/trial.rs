@@ -30,10 +30,13 @@ impl Catalogue {
         if nodes.is_empty() {
             return None;
         }
-        let before = self.problems(&nodes);
         let undo = self.snapshot.overlay(changes);
         let after = self.problems(&nodes);
         self.snapshot.restore(undo);
+        if after.is_empty() {
+            return None;
+        }
+        let before = self.problems(&nodes);
         let own: HashMap<(&str, i64), usize> = changes
             .iter()
             .enumerate()

@@ -16,3 +16,7 @@ mod quota;
 mod redis;
 mod store;
 mod xray;
+
+/// As the program has, so that what is measured in this process is as it would be there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

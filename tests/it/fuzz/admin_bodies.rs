@@ -31,7 +31,8 @@ struct Change {
 
 impl Target for Change {
     const AT_ONCE: usize = 16;
-    const WORLD: usize = 20_000;
+    /// What is left behind is a line in the audit log for each change; a new world takes as long as thousands of inputs.
+    const WORLD: usize = 200_000;
 
     async fn renew(&mut self) {
         self.direct = None;

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::{Dice, many, words};
 
-/// The document with some changes; what is no JSON stays as it is.
+/// The document with one to three changes; what is no JSON stays as it is.
 pub fn changed<D: Driver>(document: &[u8], dice: &mut Dice<'_, D>) -> Vec<u8> {
     let Ok(mut tree) = serde_json::from_slice(document) else {
         return document.to_vec();
     };
-    for _ in 0..dice.below(4) {
+    for _ in 0..=dice.below(3) {
         change(&mut tree, dice);
     }
     tree.to_string().into_bytes()

@@ -23,12 +23,12 @@ enum Value {
 /// Deeper than any message of ours.
 const DEPTH_MAX: usize = 8;
 
-/// The message with some changes; what is no message stays as it is.
+/// The message with one to three changes; what is no message stays as it is.
 pub fn changed<D: Driver>(message: &[u8], dice: &mut Dice<'_, D>) -> Vec<u8> {
     let Some(mut fields) = parse(message, 0) else {
         return message.to_vec();
     };
-    for _ in 0..dice.below(4) {
+    for _ in 0..=dice.below(3) {
         change(&mut fields, dice);
     }
     let mut bytes = Vec::new();
