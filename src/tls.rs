@@ -1,5 +1,7 @@
 //! The certificate of all listeners, and how a new one takes its place while connections go on.
 
+mod validity;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -17,6 +19,11 @@ use rustls::{
 };
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
+
+use crate::clock::Clock;
+
+use validity::Teller;
+pub use validity::{Standing, Validity};
 
 /// How often it is looked whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -126,9 +133,16 @@ impl Tls {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Looks after the files until nobody accepts connections any more. Belongs on a tokio runtime.
-    pub fn follow(self) {
+    /// When the certificate is good; none if that can't be read from it.
+    pub fn validity(&self) -> Option<Validity> {
+        Validity::of(&self.shown.0.load())
+    }
+
+    /// Looks after the files until nobody accepts connections any more, and tells when the certificate ends. Belongs on a tokio runtime.
+    pub fn follow(self, clock: Clock) {
         let mut follower = Follower {
+            clock,
+            teller: Teller::new(&self.shown.0.load()),
             provider: self.provider,
             files: self.files,
             shown: Arc::downgrade(&self.shown),
@@ -143,6 +157,7 @@ impl Tls {
                 ticks.tick().await;
                 let looked = tokio::task::spawn_blocking(move || {
                     follower.look();
+                    follower.teller.tell(follower.clock.now());
                     follower
                 });
                 let Ok(back) = looked.await else {
@@ -157,6 +172,8 @@ impl Tls {
 
 /// Notices new files, and takes them when they are good.
 struct Follower {
+    clock: Clock,
+    teller: Teller,
     provider: Arc<CryptoProvider>,
     files: Files,
     shown: Weak<Shown>,
@@ -177,6 +194,7 @@ impl Follower {
         }
         match self.files.read(&self.provider) {
             Ok(pair) => {
+                self.teller = Teller::new(&pair);
                 if let Some(shown) = self.shown.upgrade() {
                     shown.0.store(Arc::new(pair));
                 }

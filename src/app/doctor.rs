@@ -12,8 +12,12 @@ use crate::{
     clock::Clock,
     config::Settings,
     data_dir,
-    model::finding::{Finding, Level},
+    model::{
+        Time,
+        finding::{Finding, Level},
+    },
     store::{Store, in_time::InTime},
+    tls::{Standing, Tls, Validity},
 };
 
 use super::{
@@ -59,7 +63,7 @@ impl fmt::Display for Diagnosis {
 pub async fn examine(settings: &Settings) -> Diagnosis {
     let clock = Clock::system();
     let running = machine::running(settings);
-    let mut findings = self::settings(settings);
+    let mut findings = self::settings(settings, clock.now());
     findings.push(addresses::finding(settings));
     findings.push(running.finding(settings));
     findings.push(machine::clock(settings, clock.now()));
@@ -78,7 +82,7 @@ pub async fn examine(settings: &Settings) -> Diagnosis {
 }
 
 /// That they can be read was found out before; here is what is wrong with them together.
-fn settings(settings: &Settings) -> Vec<Finding> {
+fn settings(settings: &Settings, now: Time) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, address) in [
         ("BIND_IP", settings.node_ip()),
@@ -91,16 +95,44 @@ fn settings(settings: &Settings) -> Vec<Finding> {
             ));
         }
     }
-    if let Err(error) = listeners::tls(settings) {
-        findings.push(Finding::bad(
+    match listeners::tls(settings) {
+        Ok(None) => {}
+        Ok(Some(tls)) => findings.extend(certificate(&tls, now)),
+        Err(error) => findings.push(Finding::bad(
             error.to_string(),
             "Give TLS_CERT and TLS_KEY PEM files that belong together and that Core's user may read.",
-        ));
+        )),
     }
     if findings.is_empty() {
         findings.push(Finding::ok("the settings can be used"));
     }
     findings
+}
+
+/// What there is to say of how long it is good.
+fn certificate(tls: &Tls, now: Time) -> Option<Finding> {
+    let Some(validity) = tls.validity() else {
+        return Some(Finding::warn(
+            "until when the certificate in TLS_CERT is good can't be read from it",
+            "See what `openssl x509 -noout -dates` says of it.",
+        ));
+    };
+    let Validity { from, until } = validity;
+    match validity.standing(now) {
+        Standing::Good => None,
+        Standing::Early => Some(Finding::bad(
+            format!("the certificate in TLS_CERT is good from {from} on, and not yet"),
+            "Look at this machine's clock, or give another one.",
+        )),
+        Standing::Ends => Some(Finding::warn(
+            format!("the certificate in TLS_CERT ends at {until}"),
+            "Renew it: new files are taken up without a restart.",
+        )),
+        Standing::Over => Some(Finding::bad(
+            format!("the certificate in TLS_CERT has ended at {until}"),
+            "Renew it: new files are taken up without a restart.",
+        )),
+    }
 }
 
 async fn checkup(settings: &Settings, clock: &Clock, store: Option<&dyn Store>, silence: &str) -> Vec<Finding> {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
+    clock::Clock,
     config::Settings,
     connection::Limits,
     http::serve,
@@ -42,7 +43,7 @@ pub fn tls(settings: &Settings) -> anyhow::Result<Option<Tls>> {
 
 impl Listeners {
     /// Binds them. What is open to the network without TLS is said.
-    pub fn bind(settings: &Settings, tls: Option<Tls>, limits: Limits) -> anyhow::Result<Self> {
+    pub fn bind(settings: &Settings, tls: Option<Tls>, limits: Limits, clock: &Clock) -> anyhow::Result<Self> {
         let node_ip = settings.node_ip();
         for (what, ip) in [("node", node_ip), ("admin", settings.admin_bind_ip)] {
             if tls.is_none() && !ip.is_loopback() {
@@ -71,7 +72,7 @@ impl Listeners {
             )?,
         };
         if let Some(tls) = tls {
-            tls.follow();
+            tls.follow(clock.clone());
         }
         Ok(all)
     }

@@ -87,7 +87,7 @@ impl Servers {
             desk,
             feed: Feed::new(ground.events.clone(), clock, stopped),
         });
-        let listeners = Listeners::bind(settings, tls, limits)?;
+        let listeners = Listeners::bind(settings, tls, limits, clock)?;
         let ports = listeners.ports()?;
         let served = Served {
             auth,

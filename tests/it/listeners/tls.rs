@@ -1,6 +1,7 @@
 //! TLS on all listeners, and new certificates while connections go on.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use vpn_core::{
-    clock::Stopwatch,
+    clock::{Clock, Stopwatch},
+    model::Time,
     proto::nodeservice::{HeartbeatRequest, node_service_client::NodeServiceClient},
 };
 
@@ -211,6 +213,55 @@ async fn files_that_are_no_pair_change_nothing_until_they_are_one() {
     })
     .await;
     assert_eq!(told(), 1, "{}", core.log());
+    core.stop().await;
+}
+
+/// So many days from now on, from the first until the second.
+fn days(from: i64, until: i64) -> Range<Time> {
+    let now = Clock::system().now().millis();
+    let day = |days: i64| Time::from_millis(now + days * 86_400_000);
+    day(from)..day(until)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_a_certificate_ends_is_told_in_time() {
+    let (authority, dir) = (Authority::new(), sample_dir());
+    let mut files = Files::new(&authority);
+    let put = |files: &mut Files, good: &Range<Time>| {
+        let (certificate, key) = authority.sign_for("127.0.0.1", good.clone());
+        files.put(&certificate, &key);
+    };
+    put(&mut files, &days(-90, -1));
+    let core = files.core(dir.path()).await;
+    let told = async |words: &str| eventually(words, || async { core.log().contains(words).then_some(()) }).await;
+    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
+    let settings = [
+        ("TLS_CERT", certificate.to_str().unwrap()),
+        ("TLS_KEY", key.to_str().unwrap()),
+    ];
+    let doctor = |words: &str| {
+        let (good, said) = findings(dir.path(), &settings);
+        assert_eq!(good, !words.starts_with("bad"), "{said:#?}");
+        assert!(says(&said, words), "{words}: {said:#?}");
+    };
+    told("the certificate in TLS_CERT has ended").await;
+    doctor("bad the certificate in TLS_CERT has ended at 20");
+    put(&mut files, &days(1, 90));
+    told("the certificate in TLS_CERT is not good yet").await;
+    doctor("bad the certificate in TLS_CERT is good from 20");
+    let soon = days(-87, 3);
+    put(&mut files, &soon);
+    told("the certificate in TLS_CERT ends soon").await;
+    doctor("warn the certificate in TLS_CERT ends at 20");
+    let url = format!("https://127.0.0.1:{}/metrics", core.ports.admin);
+    let metrics = client(&authority).get(url).send().await.unwrap().text().await.unwrap();
+    let until = format!(
+        "core_tls_certificate_expires_timestamp_seconds {}",
+        soon.end.millis() / 1_000
+    );
+    assert!(metrics.lines().any(|line| line == until), "{until}: {metrics}");
+    let words = core.log().matches("the certificate in TLS_CERT").count();
+    assert_eq!(words, 3, "each is told once: {}", core.log());
     core.stop().await;
 }
 
