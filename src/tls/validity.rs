@@ -89,13 +89,14 @@ impl Teller {
 
     /// Tells it where there is something to tell.
     pub fn tell(&mut self, now: Time) {
-        let Some(Validity { from, until }) = self.validity else {
+        let Some(validity) = self.validity else {
             metrics::gauge!("core_tls_certificate_expires_timestamp_seconds").set(f64::NAN);
             return;
         };
+        let Validity { from, until } = validity;
         let seconds = until.since(Time::from_millis(0)).as_secs_f64();
         metrics::gauge!("core_tls_certificate_expires_timestamp_seconds").set(seconds);
-        let standing = Validity { from, until }.standing(now);
+        let standing = validity.standing(now);
         if self
             .told
             .is_some_and(|(what, at)| what == standing && now.since(at) < DAY)
