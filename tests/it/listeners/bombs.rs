@@ -97,8 +97,8 @@ impl Scene {
         let ends = matches!(then, Then::End);
         stream.send_data(body.into(), ends).unwrap();
         if matches!(then, Then::Send) {
-            // Queued here, not sent before Core has room for it.
-            stream.send_data(Bytes::from(vec![0; 64 << 20]), false).unwrap();
+            // Queued here, not sent before Core has room for it; refused here if Core has answered already, and so wants nothing more.
+            drop(stream.send_data(Bytes::from(vec![0; 64 << 20]), false));
         }
         let (head, mut body) = answer.await.unwrap().into_parts();
         let mut end = head.headers;
