@@ -89,13 +89,10 @@ impl Teller {
 
     /// Tells it where there is something to tell.
     pub fn tell(&mut self, now: Time) {
-        let Some(validity) = self.validity else {
-            metrics::gauge!("core_tls_certificate_expires_timestamp_seconds").set(f64::NAN);
-            return;
-        };
+        let seconds = |it: Validity| it.until.since(Time::from_millis(0)).as_secs_f64();
+        metrics::gauge!("core_tls_certificate_expires_timestamp_seconds").set(self.validity.map_or(f64::NAN, seconds));
+        let Some(validity) = self.validity else { return };
         let Validity { from, until } = validity;
-        let seconds = until.since(Time::from_millis(0)).as_secs_f64();
-        metrics::gauge!("core_tls_certificate_expires_timestamp_seconds").set(seconds);
         let standing = validity.standing(now);
         if self
             .told

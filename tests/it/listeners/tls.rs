@@ -33,46 +33,47 @@ const HTTP_1: &[u8] = b"http/1.1";
 /// The two files, as links into a folder: so certbot and Kubernetes keep them.
 struct Files {
     dir: tempfile::TempDir,
-    made: usize,
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 impl Files {
     fn new(authority: &Authority) -> Self {
-        let mut files = Self {
-            dir: tempfile::tempdir().unwrap(),
-            made: 0,
+        let dir = tempfile::tempdir().unwrap();
+        let linked = |name| {
+            let link = dir.path().join(name);
+            std::os::unix::fs::symlink(Path::new("now").join(name), &link).unwrap();
+            link
+        };
+        let files = Self {
+            certificate: linked("cert.pem"),
+            key: linked("key.pem"),
+            dir,
         };
         let (certificate, key) = authority.sign("127.0.0.1");
         files.put(&certificate, &key);
-        for name in ["cert.pem", "key.pem"] {
-            std::os::unix::fs::symlink(Path::new("now").join(name), files.path(name)).unwrap();
-        }
         files
     }
 
     /// Puts another pair in their place, in one step.
-    fn put(&mut self, certificate: &str, key: &str) {
-        self.made += 1;
-        let folder = self.path(&format!("pair-{}", self.made));
-        std::fs::create_dir(&folder).unwrap();
+    fn put(&self, certificate: &str, key: &str) {
+        let folder = tempfile::tempdir_in(&self.dir).unwrap().keep();
         std::fs::write(folder.join("cert.pem"), certificate).unwrap();
         std::fs::write(folder.join("key.pem"), key).unwrap();
-        let next = self.path("next");
+        let next = self.dir.path().join("next");
         std::os::unix::fs::symlink(&folder, &next).unwrap();
-        std::fs::rename(&next, self.path("now")).unwrap();
+        std::fs::rename(&next, self.dir.path().join("now")).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+    fn settings(&self) -> [(&str, &str); 2] {
+        [
+            ("TLS_CERT", self.certificate.to_str().unwrap()),
+            ("TLS_KEY", self.key.to_str().unwrap()),
+        ]
     }
 
     async fn core(&self, dir: &Path) -> Core {
-        let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
-        let settings = [
-            ("TLS_CERT", certificate.to_str().unwrap()),
-            ("TLS_KEY", key.to_str().unwrap()),
-        ];
-        Core::start_with(dir, &settings).await
+        Core::start_with(dir, &self.settings()).await
     }
 }
 
@@ -167,7 +168,7 @@ async fn healthz(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     let (old, new, dir) = (Authority::new(), Authority::new(), sample_dir());
-    let mut files = Files::new(&old);
+    let files = Files::new(&old);
     let core = files.core(dir.path()).await;
     let key = register(&core, &client(&old)).await;
     let mut open = shaken(core.ports.http, &old.pem, &[HTTP_1]).await.unwrap();
@@ -196,7 +197,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_no_pair_change_nothing_until_they_are_one() {
     let (old, new, dir) = (Authority::new(), Authority::new(), sample_dir());
-    let mut files = Files::new(&old);
+    let files = Files::new(&old);
     let core = files.core(dir.path()).await;
     let told = || core.log().matches("can't be used: the old certificate is kept").count();
     let (certificate, key) = new.sign("127.0.0.1");
@@ -226,31 +227,26 @@ fn days(from: i64, until: i64) -> Range<Time> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn that_a_certificate_ends_is_told_in_time() {
     let (authority, dir) = (Authority::new(), sample_dir());
-    let mut files = Files::new(&authority);
-    let put = |files: &mut Files, good: &Range<Time>| {
+    let files = Files::new(&authority);
+    let put = |good: &Range<Time>| {
         let (certificate, key) = authority.sign_for("127.0.0.1", good.clone());
         files.put(&certificate, &key);
     };
-    put(&mut files, &days(-90, -1));
+    put(&days(-90, -1));
     let core = files.core(dir.path()).await;
     let told = async |words: &str| eventually(words, || async { core.log().contains(words).then_some(()) }).await;
-    let (certificate, key) = (files.path("cert.pem"), files.path("key.pem"));
-    let settings = [
-        ("TLS_CERT", certificate.to_str().unwrap()),
-        ("TLS_KEY", key.to_str().unwrap()),
-    ];
     let doctor = |words: &str| {
-        let (good, said) = findings(dir.path(), &settings);
+        let (good, said) = findings(dir.path(), &files.settings());
         assert_eq!(good, !words.starts_with("bad"), "{said:#?}");
         assert!(says(&said, words), "{words}: {said:#?}");
     };
     told("the certificate in TLS_CERT has ended").await;
     doctor("bad the certificate in TLS_CERT has ended at 20");
-    put(&mut files, &days(1, 90));
+    put(&days(1, 90));
     told("the certificate in TLS_CERT is not good yet").await;
     doctor("bad the certificate in TLS_CERT is good from 20");
     let soon = days(-87, 3);
-    put(&mut files, &soon);
+    put(&soon);
     told("the certificate in TLS_CERT ends soon").await;
     doctor("warn the certificate in TLS_CERT ends at 20");
     let url = format!("https://127.0.0.1:{}/metrics", core.ports.admin);
