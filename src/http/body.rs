@@ -15,6 +15,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use serde_json::{Map, Value};
 
 use crate::{
     model::json::{Room, bounded},
@@ -33,6 +34,13 @@ pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payl
     decode(&body)
 }
 
+/// Reads the fields of one row of the catalogue, as they were written.
+pub async fn row(request: &HttpRequest, payload: web::Payload) -> Result<Map<String, Value>, ApiError> {
+    is_json(request)?;
+    let body = read(request, payload).await?;
+    decode_within(&body, Room::ROW)
+}
+
 /// Decodes a body that may be empty: then it is `{}`.
 pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
     let body = read(request, payload).await?;
@@ -45,7 +53,11 @@ pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: 
 
 /// Decodes JSON; the first bad field is named by its path.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    bounded(body, Room::REQUEST).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    decode_within(body, Room::REQUEST)
+}
+
+fn decode_within<T: DeserializeOwned>(body: &[u8], room: Room) -> Result<T, ApiError> {
+    bounded(body, room).map_err(|error| ApiError::bad_request(error.to_string()))?;
     // serde_json itself does not look into texts that nobody reads.
     let body = std::str::from_utf8(body)
         .map_err(|error| ApiError::bad_request(format!("the body is not valid JSON: {error}")))?;

@@ -26,6 +26,12 @@ impl Room {
         containers: 2 * MAX_ITEMS,
     };
 
+    /// Of a row of the catalogue, which is a tree until it has its form, as its settings always are.
+    pub const ROW: Self = Self {
+        values: 2 * MAX_ITEMS,
+        containers: 10_000,
+    };
+
     /// Of what nobody has a form for, so that it becomes a tree.
     pub const TREE: Self = Self {
         values: 50_000,
@@ -177,5 +183,8 @@ mod tests {
         let text = |chains: usize| format!("[{}]", vec![r#"{"":[{"":[]}]}"#; chains].join(","));
         assert_eq!(bounded(text(24_999).as_bytes()), Ok(()));
         assert_eq!(bounded(text(25_000).as_bytes()), Err(TooMuch::Containers(100_000)));
+        let row = |chains| super::bounded(text(chains).as_bytes(), Room::ROW);
+        assert_eq!(row(2_499), Ok(()));
+        assert_eq!(row(2_500), Err(TooMuch::Containers(10_000)));
     }
 }

@@ -183,7 +183,7 @@ pub async fn list(kind: Kind, door: Data<Door>, request: HttpRequest) -> Answer 
 pub async fn create(kind: Kind, door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let by = door.writer(&request).await?;
     let owner = owner(kind, &door, &request).await?;
-    let fields: Map<String, Value> = body::json(&request, payload).await?;
+    let fields = body::row(&request, payload).await?;
     let row = door.desk.put_row(kind.new_row(fields, 0, owner)?, None, &by).await?;
     Ok(HttpResponse::Created()
         .insert_header((header::ETAG, etag(&row.row)))
@@ -203,7 +203,7 @@ pub async fn one(kind: Kind, door: Data<Door>, request: HttpRequest) -> Answer {
 pub async fn patch(kind: Kind, door: Data<Door>, request: HttpRequest, payload: Payload) -> Answer {
     let by = door.writer(&request).await?;
     let there = find(kind, &door, &request).await?;
-    let fields: Map<String, Value> = body::json(&request, payload).await?;
+    let fields = body::row(&request, payload).await?;
     kind.no_fixed_fields(&fields)?;
     let expected = if_match(&request, &there.row);
     let row = match expected {

@@ -339,7 +339,9 @@ fn nested(above: usize, bytes: usize) -> String {
 async fn what_nests_is_not_many_times_as_large_in_memory() {
     let scene = Scene::new().await;
     let [mut node, admin] = scene.listeners();
+    let [_, mut row] = scene.listeners();
     node.route = "POST /node/error";
+    row.route = "POST /admin/nodes/1/protocols";
     let details = |bytes| format!(r#"{{"message":"x","details":{{"a":[{}]}}}}"#, nested(3, bytes));
     let most = usize::try_from(LIMIT).unwrap() - 100;
     for (listener, body, status) in [
@@ -347,6 +349,8 @@ async fn what_nests_is_not_many_times_as_large_in_memory() {
         // About as much of it as there may be: it is cut, without being read.
         (&node, details(450_000), 200),
         (&admin, format!(r#"{{"users":[{}]}}"#, nested(2, most)), 400),
+        // Few enough for a list of users.
+        (&row, format!(r#"{{"settings":{{"a":[{}]}}}}"#, nested(3, 400_000)), 400),
     ] {
         let attack = || async {
             let answer = listener.status("identity", body.as_bytes()).await;
