@@ -31,7 +31,7 @@ pub struct Limits {
     pub first_request: Duration,
     /// After that: without a new whole request, and without taking anything of an answer.
     pub idle: Duration,
-    /// Requests at once on one connection.
+    /// Calls at once on one gRPC connection.
     pub streams: u32,
     /// Names and values of a request's headers.
     pub header_bytes: u32,
@@ -73,8 +73,6 @@ pub struct Turns {
     working: AtomicU32,
     /// Answers that are not written to their end.
     answering: AtomicU32,
-    /// Requests of any kind that have no end yet.
-    open: AtomicU32,
     /// One was whole.
     any: AtomicBool,
     /// When the peer last got the turn, or took something of an answer: milliseconds since the beginning.
@@ -93,7 +91,6 @@ impl Default for Turns {
             began: Stopwatch::start(),
             working: AtomicU32::new(0),
             answering: AtomicU32::new(0),
-            open: AtomicU32::new(0),
             any: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
@@ -106,7 +103,6 @@ impl Default for Turns {
 impl Turns {
     /// A request begins.
     pub fn begin(self: &Arc<Self>) -> Arc<Turn> {
-        self.open.fetch_add(1, Relaxed);
         Arc::new(Turn {
             all: Arc::clone(self),
             at: AtomicU8::new(READING),
@@ -116,11 +112,6 @@ impl Turns {
     /// Whether Core works on a whole request, or its answer is not written to its end.
     pub fn is_busy(&self) -> bool {
         self.working.load(Relaxed) > 0 || self.answering.load(Relaxed) > 0
-    }
-
-    /// Requests that have begun and not ended.
-    pub fn open(&self) -> u32 {
-        self.open.load(Relaxed)
     }
 
     /// Whether a request was ever whole.
@@ -242,7 +233,6 @@ impl Drop for Turn {
             self.all.moves();
             counted.fetch_sub(1, Relaxed);
         }
-        self.all.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -279,14 +269,6 @@ impl Stream {
     /// Whose turn it is.
     pub fn turns(&self) -> Arc<Turns> {
         Arc::clone(&self.turns)
-    }
-
-    /// What was agreed on by ALPN.
-    pub fn protocol(&self) -> Option<&[u8]> {
-        match &self.wire {
-            Wire::Plain(_) => None,
-            Wire::Tls(tls) => tls.get_ref().1.alpn_protocol(),
-        }
     }
 
     /// The TCP connection below.
@@ -385,9 +367,7 @@ mod tests {
         turn.answered();
         assert!(turns.left(&none).is_none(), "the answer has to be taken");
         assert!(turns.left(&patient) > Some(patient.first_request));
-        assert_eq!(turns.open(), 1);
         drop(turn);
-        assert_eq!(turns.open(), 0);
         let dropped = turns.begin();
         dropped.whole();
         drop(dropped);

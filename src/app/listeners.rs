@@ -52,7 +52,7 @@ impl Listeners {
         }
         let speak = |protocols| tls.as_ref().map(|tls| tls.acceptor(protocols)).transpose();
         let http = |name, socket, workers| -> anyhow::Result<_> {
-            let tls = speak(&[H2, HTTP_1])?;
+            let tls = speak(&[HTTP_1])?;
             Ok(serve::Listener {
                 socket,
                 name,

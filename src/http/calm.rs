@@ -5,7 +5,7 @@
 //! while its connection is stuck is polled again when something happens on the connection, or after a while.
 //!
 //! And it decodes all that it has read before it looks how many requests wait: in 128 KiB there are 1,300 small ones, which take 8 MiB. So it is given
-//! little at a time, and more when it is through with that: it is not stuck, and with HTTP/1.1 nothing is worked on or being answered.
+//! little at a time, and more when it is through with that: it is not stuck, and nothing is worked on or being answered.
 
 use std::{
     pin::Pin,
@@ -32,7 +32,6 @@ const READ: u64 = 8 << 10;
 pub struct Calm<F> {
     inner: Pin<Box<F>>,
     turns: Arc<Turns>,
-    one_by_one: bool,
     hand: Arc<Hand>,
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -63,12 +62,11 @@ impl Wake for Hand {
 }
 
 impl<F: Future> Calm<F> {
-    /// A dispatcher of the connection with these turns, which answers its requests one by one or many at once.
-    pub fn new(inner: F, turns: Arc<Turns>, one_by_one: bool) -> Self {
+    /// A dispatcher of the connection with these turns, which answers its requests one by one.
+    pub fn new(inner: F, turns: Arc<Turns>) -> Self {
         Self {
             inner: Box::pin(inner),
             turns,
-            one_by_one,
             hand: Arc::default(),
             pause: None,
         }
@@ -76,7 +74,7 @@ impl<F: Future> Calm<F> {
 
     /// Whether what it has read has to be answered before more is read.
     fn is_full(&self) -> bool {
-        self.turns.is_stuck() || (self.one_by_one && self.turns.is_busy())
+        self.turns.is_stuck() || self.turns.is_busy()
     }
 
     /// It woke itself, or would have read more: at once, or after a while.
@@ -137,7 +135,7 @@ mod tests {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         });
-        let mut calm = Calm::new(eager, Arc::clone(&turns), true);
+        let mut calm = Calm::new(eager, Arc::clone(&turns));
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));
         let mut wakes = |stuck| {
@@ -155,32 +153,28 @@ mod tests {
     #[tokio::test]
     async fn more_is_read_when_what_was_read_is_answered() {
         let turns = Arc::new(Turns::default());
-        let reads = |turns: Arc<Turns>| {
-            std::future::poll_fn(move |_| {
-                while turns.may_read() {
-                    turns.has_read(READ);
-                }
-                Poll::<()>::Pending
-            })
+        let (reader, count) = (Arc::clone(&turns), Arc::new(Count::default()));
+        let reads = std::future::poll_fn(move |_| {
+            while reader.may_read() {
+                reader.has_read(READ);
+            }
+            Poll::<()>::Pending
+        });
+        let mut calm = Calm::new(reads, Arc::clone(&turns));
+        let waker = Waker::from(Arc::clone(&count));
+        let mut comes_again = || {
+            assert!(Pin::new(&mut calm).poll(&mut Context::from_waker(&waker)).is_pending());
+            count.0.swap(0, Relaxed) == 1
         };
-        for one_by_one in [true, false] {
-            let mut calm = Calm::new(reads(Arc::clone(&turns)), Arc::clone(&turns), one_by_one);
-            let count = Arc::new(Count::default());
-            let waker = Waker::from(Arc::clone(&count));
-            let mut comes_again = || {
-                assert!(Pin::new(&mut calm).poll(&mut Context::from_waker(&waker)).is_pending());
-                count.0.swap(0, Relaxed) == 1
-            };
-            assert!(comes_again());
-            let turn = turns.begin();
-            turn.whole();
-            assert_eq!(comes_again(), !one_by_one);
-            drop(turn);
-            assert!(comes_again());
-            turns.stick(true);
-            assert!(!comes_again());
-            turns.stick(false);
-            assert!(comes_again());
-        }
+        assert!(comes_again());
+        let turn = turns.begin();
+        turn.whole();
+        assert!(!comes_again());
+        drop(turn);
+        assert!(comes_again());
+        turns.stick(true);
+        assert!(!comes_again());
+        turns.stick(false);
+        assert!(comes_again());
     }
 }

@@ -1,8 +1,11 @@
-//! How the HTTP listeners take connections: the handshake, the protocol, and how long a peer may keep Core waiting.
+//! How the HTTP listeners take connections: the handshake, and how long a peer may keep Core waiting.
+//!
+//! They speak HTTP/1.1 alone. actix-http speaks HTTP/2 with h2 0.3, which keeps empty DATA frames without end and has no version in which that is
+//! mended (RUSTSEC-2026-0258): while a request was answered for 3 s, its peer filled 1 GB with them.
 
 use std::{fmt, io, net::TcpListener, sync::Arc};
 
-use actix_http::{HttpService, Protocol, Request, Response, body::MessageBody, error::DispatchError};
+use actix_http::{HttpService, Request, Response, body::MessageBody, error::DispatchError};
 use actix_server::Server;
 use actix_service::{
     IntoServiceFactory, Service as _, ServiceFactory, ServiceFactoryExt as _, apply_fn_factory, fn_service, map_config,
@@ -11,10 +14,7 @@ use actix_web::{Error, dev::AppConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{
-    connection::{Limits, Stream},
-    tls::H2,
-};
+use crate::connection::{Limits, Stream};
 
 use super::calm::Calm;
 
@@ -76,18 +76,12 @@ impl Listener {
                     data.insert(stream.turns());
                     data.insert(limits);
                 })
-                .finish(map_config(app, |()| AppConfig::default()));
+                .h1(map_config(app, |()| AppConfig::default()));
             fn_service(move |tcp| open(name, tcp, tls.clone(), limits)).and_then(apply_fn_factory(
                 http,
                 move |stream: Stream, http| {
                     let (turns, peer) = (stream.turns(), stream.tcp().peer_addr().ok());
-                    let protocol = if stream.protocol() == Some(H2) {
-                        Protocol::Http2
-                    } else {
-                        Protocol::Http1
-                    };
-                    let one_by_one = protocol == Protocol::Http1;
-                    let serving = Calm::new(http.call((stream, protocol, peer)), Arc::clone(&turns), one_by_one);
+                    let serving = Calm::new(http.call((stream, peer)), Arc::clone(&turns));
                     async move {
                         tokio::select! {
                             served = serving => served,

@@ -31,7 +31,7 @@ pub async fn turns<B: MessageBody + 'static>(
     let turn = turns.begin();
     let refusal = request
         .conn_data::<Limits>()
-        .and_then(|limits| refusal(&request, limits, turns));
+        .and_then(|limits| refusal(&request, limits));
     if let Some(refusal) = refusal {
         turn.answered();
         let answer = actix_web::ResponseError::error_response(&refusal);
@@ -63,23 +63,17 @@ pub fn whole(request: &HttpRequest) {
     }
 }
 
-fn refusal(request: &ServiceRequest, limits: &Limits, turns: &Turns) -> Option<ApiError> {
+fn refusal(request: &ServiceRequest, limits: &Limits) -> Option<ApiError> {
     let size: usize = request
         .headers()
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
-    if size > usize::try_from(limits.header_bytes).unwrap_or(usize::MAX) {
-        return Some(ApiError::new(
+    (size > usize::try_from(limits.header_bytes).unwrap_or(usize::MAX)).then(|| {
+        ApiError::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             format!("the headers are larger than {} bytes", limits.header_bytes),
-        ));
-    }
-    (turns.open() > limits.streams).then(|| {
-        ApiError::unavailable(format!(
-            "more than {} requests at once on one connection",
-            limits.streams
-        ))
+        )
     })
 }
 

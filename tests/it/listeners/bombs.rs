@@ -374,6 +374,38 @@ async fn what_nests_is_not_many_times_as_large_in_memory() {
     scene.core.stop().await;
 }
 
+/// Begins a message, and goes on with pieces that hold nothing, which cost no window, until Core ends the call or the connection.
+async fn pieces_of_nothing(scene: &Scene, route: &str) {
+    let (calls, connection) = h2::client::handshake(plain(scene.core.ports.grpc).await).await.unwrap();
+    let mut connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("http://core/{route}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("x-node-auth-key", &scene.key);
+    let mut calls = calls.ready().await.unwrap();
+    let (_answer, mut body) = calls.send_request(request.body(()).unwrap(), false).unwrap();
+    let flooding = async {
+        let mut piece = Bytes::from_static(&[0, 0, 0, 3, 232]);
+        while body.send_data(piece, false).is_ok() {
+            piece = Bytes::new();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut connection => {}
+        () = flooding => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_of_nothing_come_to_an_end() {
+    let scene = Scene::new().await;
+    for route in ["nodeservice.NodeService/Heartbeat", "nothing/Here"] {
+        scene.costs(route, || pieces_of_nothing(&scene, route)).await;
+    }
+    scene.core.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_elements_within_a_text_of_stats_are_nothing() {
     let scene = Scene::new().await;

@@ -30,6 +30,9 @@ use crate::{
 const H2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
+/// What a client offers that speaks to any of the listeners.
+const EITHER: &[&[u8]] = &[H2, HTTP_1];
+
 /// The two files, as links into a folder: so certbot and Kubernetes keep them.
 struct Files {
     dir: tempfile::TempDir,
@@ -112,18 +115,17 @@ async fn all_three_listeners_speak_it_and_nothing_else() {
         key,
     };
     beat(&agent).await;
-    for (port, offered, spoken) in [
-        (core.ports.grpc, &[HTTP_1, H2][..], H2),
-        (core.ports.http, &[HTTP_1, H2], H2),
-        (core.ports.admin, &[H2], H2),
-        (core.ports.http, &[HTTP_1], HTTP_1),
+    for (port, spoken, foreign) in [
+        (core.ports.grpc, H2, HTTP_1),
+        (core.ports.http, HTTP_1, H2),
+        (core.ports.admin, HTTP_1, H2),
     ] {
-        let stream = shaken(port, &authority.pem, offered).await.unwrap();
+        let stream = shaken(port, &authority.pem, EITHER).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(spoken));
+        shaken(port, &authority.pem, &[foreign])
+            .await
+            .expect_err("it speaks one of them alone");
     }
-    shaken(core.ports.grpc, &authority.pem, &[HTTP_1])
-        .await
-        .expect_err("gRPC is HTTP/2 alone");
     for port in [core.ports.http, core.ports.admin] {
         let url = format!("http://127.0.0.1:{port}/healthz");
         reqwest::get(url).await.expect_err("plain text is not understood");
@@ -182,10 +184,10 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     files.put(&certificate, &key);
     for port in [core.ports.http, core.ports.grpc, core.ports.admin] {
         eventually("the new certificate", || async {
-            shaken(port, &new.pem, &[H2]).await.ok()
+            shaken(port, &new.pem, EITHER).await.ok()
         })
         .await;
-        shaken(port, &old.pem, &[H2])
+        shaken(port, &old.pem, EITHER)
             .await
             .expect_err("the old one is shown no more");
     }
@@ -203,14 +205,14 @@ async fn files_that_are_no_pair_change_nothing_until_they_are_one() {
     let (certificate, key) = new.sign("127.0.0.1");
     files.put(&certificate[..certificate.len() / 2], &key);
     eventually("a word about it", || async { (told() == 1).then_some(()) }).await;
-    shaken(core.ports.http, &old.pem, &[H2]).await.unwrap();
+    shaken(core.ports.http, &old.pem, EITHER).await.unwrap();
     // Of another certificate, and so no better.
     let (_, other) = new.sign("127.0.0.1");
     files.put(&certificate, &other);
-    shaken(core.ports.grpc, &old.pem, &[H2]).await.unwrap();
+    shaken(core.ports.grpc, &old.pem, EITHER).await.unwrap();
     files.put(&certificate, &key);
     eventually("the new certificate", || async {
-        shaken(core.ports.http, &new.pem, &[H2]).await.ok()
+        shaken(core.ports.http, &new.pem, EITHER).await.ok()
     })
     .await;
     assert_eq!(told(), 1, "{}", core.log());
