@@ -17,6 +17,7 @@ mod keys;
 mod life;
 mod looks;
 mod manual;
+mod own;
 mod process;
 mod raw;
 mod refusals;
