@@ -29,16 +29,18 @@ const BODY_MAX: usize = 8 << 20;
 
 /// Reads a body and decodes it.
 pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
-    is_json(request)?;
-    let body = read(request, payload).await?;
-    decode(&body)
+    within(Room::REQUEST, request, payload).await
 }
 
 /// Reads the fields of one row of the catalogue, as they were written.
 pub async fn row(request: &HttpRequest, payload: web::Payload) -> Result<Map<String, Value>, ApiError> {
+    within(Room::ROW, request, payload).await
+}
+
+async fn within<T: DeserializeOwned>(room: Room, request: &HttpRequest, payload: web::Payload) -> Result<T, ApiError> {
     is_json(request)?;
     let body = read(request, payload).await?;
-    decode_within(&body, Room::ROW)
+    decode_within(room, &body)
 }
 
 /// Decodes a body that may be empty: then it is `{}`.
@@ -53,10 +55,10 @@ pub async fn json_or_empty<T: DeserializeOwned>(request: &HttpRequest, payload: 
 
 /// Decodes JSON; the first bad field is named by its path.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    decode_within(body, Room::REQUEST)
+    decode_within(Room::REQUEST, body)
 }
 
-fn decode_within<T: DeserializeOwned>(body: &[u8], room: Room) -> Result<T, ApiError> {
+fn decode_within<T: DeserializeOwned>(room: Room, body: &[u8]) -> Result<T, ApiError> {
     bounded(body, room).map_err(|error| ApiError::bad_request(error.to_string()))?;
     // serde_json itself does not look into texts that nobody reads.
     let body = std::str::from_utf8(body)
