@@ -186,6 +186,7 @@ async fn a_key_changes_nothing_of_another_node() {
             "/node/session-events",
             json!({"events": [{"userId": 2, "protocol": "vless", "eventType": "offline", "occurredAt": now, "ipAddress": "203.0.113.2"}]}),
         ),
+        ("/node/config/applied", json!({"revision": revision + 7})),
         ("/node/error", json!({"message": "not a word of node 2", "code": "E_X"})),
     ] {
         body["nodeId"] = json!(2);
